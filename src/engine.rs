@@ -1,0 +1,333 @@
+//! Engines: a model compiled for one kernel.
+//!
+//! ```text
+//! for each part of the batch                    (one per thread)
+//!   for each chunk of its rows                  (sized for the cache)
+//!     for each step: one buffer of rows -> the other
+//! ```
+//! Rows never meet, so neither split changes a bit of the result.
+
+use crate::error::{Error, Result};
+use crate::kernels::{self, Kernel};
+use crate::layers::Place;
+use crate::model::Model;
+use crate::pack::{Line, aligned};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step};
+use crate::tensor::{Element, Output, TensorType, Values};
+
+/// Below this many multiplications per thread, another thread costs more than it saves.
+const PRODUCTS_PER_THREAD: usize = 8 << 20;
+
+/// A [`Model`] compiled for one kernel of this CPU, ready to run. It is never changed by running,
+/// so that any number of threads may share one, each with its own [`Scratch`].
+///
+/// ```
+/// use signfold::layers::{Dense, Quantize};
+/// use signfold::quant::{Int8, QuantParams};
+/// use signfold::{Engine, Model, TensorType, WeightLayout};
+///
+/// let model = Model::builder("example", TensorType::f32(2))
+///     .layer(Quantize { output: QuantParams::new(Int8::I8, 0.5, 0)? })
+///     .layer(Dense::new(vec![1, -1], WeightLayout::OutIn, 1, 2)?)
+///     .build()?;
+/// let engine = Engine::new(&model)?;
+/// let mut scratch = engine.scratch();
+/// let mut output = [0.0; 2];
+/// engine.run(&[1.0, 0.5, 3.0, 5.0], &mut output, &mut scratch)?; // two rows
+/// assert_eq!(output, [0.5, -2.0]);
+/// # Ok::<(), signfold::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    kernel: &'static Kernel,
+    steps: Vec<Box<dyn Step>>,
+    input: TensorType,
+    output: TensorType,
+    threads: usize,
+    /// Bytes of a row between steps, at the widest.
+    row_bytes: usize,
+    /// Rows that go through the steps together.
+    chunk: usize,
+    /// Whether a row's result depends on the other rows, so that they must stay together.
+    whole_batch: bool,
+    /// Multiplications per row.
+    products: usize,
+}
+
+/// The working memory of an engine: what it needs beside input and output. One per thread that
+/// calls [`Engine::run`].
+#[derive(Debug)]
+pub struct Scratch {
+    /// One for each thread of the engine.
+    arenas: Vec<Arena>,
+}
+
+#[derive(Debug)]
+struct Arena {
+    /// Steps read from one and write to the other.
+    buffers: [Vec<Line>; 2],
+    per_row: PerRow,
+}
+
+impl Engine {
+    /// Compiles a model for the best kernel of this CPU.
+    ///
+    /// # Errors
+    /// None for a model that this release can build or read.
+    pub fn new(model: &Model<'_>) -> Result<Self> {
+        Self::compile(model, kernels::best())
+    }
+
+    /// Compiles a model for the kernel of this name. The results are the same bits.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if there is no such kernel, or this CPU
+    /// cannot run it.
+    pub fn with_kernel(model: &Model<'_>, name: &str) -> Result<Self> {
+        Self::compile(model, kernels::by_name(name)?)
+    }
+
+    fn compile(model: &Model<'_>, kernel: &'static Kernel) -> Result<Self> {
+        let inner = Form { flip: kernel.technique().flip() };
+        let outer = |of: TensorType| match of.element {
+            Element::Int8(params) => Form::of(params.kind()),
+            _ => inner,
+        };
+        let mut steps = Vec::new();
+        let last = model.layers().len() - 1;
+        for (i, (layer, input, output)) in model.layers().enumerate() {
+            let place = Place {
+                kernel,
+                input,
+                output,
+                input_form: if i == 0 { outer(input) } else { inner },
+                output_form: if i == last { outer(output) } else { inner },
+                tight: i == 0,
+            };
+            layer.compile(&place, &mut steps)?;
+        }
+        let between = &steps[..steps.len() - 1];
+        let row_bytes = between.iter().map(|step| stride(step.row_bytes())).max().unwrap_or(0);
+        let products: usize = steps.iter().map(|step| step.products()).sum();
+        // Rows between steps should stay in the cache, but large weights should not be read
+        // again for a few rows only.
+        let bytes = (products / 4).clamp(256 << 10, 4 << 20);
+        Ok(Self {
+            kernel,
+            input: model.input(),
+            output: model.output(),
+            threads: default_threads(),
+            row_bytes,
+            chunk: (bytes / (2 * row_bytes).max(1)).clamp(8, 1024),
+            whole_batch: steps.iter().any(|step| step.whole_batch()),
+            products,
+            steps,
+        })
+    }
+
+    /// The same engine, using at most this many threads for a batch; at least 1. The default is
+    /// what [`std::thread::available_parallelism`] answers, or the number of threads of the rayon
+    /// pool that the engine is made in. Batches with too little work for two threads use one.
+    ///
+    /// Work is split by `rayon::join`: in the caller's pool, if the caller runs in one.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = if cfg!(feature = "rayon") { threads.max(1) } else { 1 };
+        self
+    }
+
+    /// The kernel that the model was compiled for.
+    pub fn kernel(&self) -> &'static Kernel {
+        self.kernel
+    }
+
+    /// The type of input rows.
+    pub fn input(&self) -> TensorType {
+        self.input
+    }
+
+    /// The type of output rows.
+    pub fn output(&self) -> TensorType {
+        self.output
+    }
+
+    /// How many threads a batch may use.
+    pub fn threads(&self) -> usize {
+        self.threads
+    }
+
+    /// Multiplications that one row takes.
+    pub fn products(&self) -> usize {
+        self.products
+    }
+
+    /// Working memory for [`Engine::run`] with any number of rows.
+    pub fn scratch(&self) -> Scratch {
+        self.scratch_for(self.chunk)
+    }
+
+    /// Working memory in which `rows` rows fit at once. Only models with a layer that quantizes
+    /// per tensor need to know: they take no more rows in a run.
+    pub fn scratch_for(&self, rows: usize) -> Scratch {
+        let threads = if self.whole_batch { 1 } else { self.threads };
+        let rows = rows.max(1);
+        let arena = || Arena {
+            buffers: [(); 2].map(|()| aligned(rows.saturating_mul(self.row_bytes))),
+            per_row: PerRow {
+                first: 0,
+                scales: vec![0.0; rows],
+                zero_points: vec![0; rows],
+                sums: vec![0; rows],
+            },
+        };
+        Scratch { arenas: (0..threads).map(|_| arena()).collect() }
+    }
+
+    /// Runs the rows of `input` through the network, into `output`. Allocates nothing, but for
+    /// what rayon does when a batch is large enough for more than one thread.
+    ///
+    /// Rows lie one after the other; their number follows from the lengths and may be 0.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Input`](crate::ErrorKind::Input) if element types or lengths are not the
+    /// model's, or a row holds a NaN; `output` then holds nothing to be relied on.
+    pub fn run<'i, 'o>(
+        &self,
+        input: impl Into<Values<'i>>,
+        output: impl Into<Output<'o>>,
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let (input, output) = (input.into(), output.into());
+        let rows = self.input.rows(&input, "input")?;
+        let output_rows = self.output.rows_of(output.element_name(), output.len(), "output")?;
+        if rows != output_rows {
+            return Err(Error::input(format!(
+                "{rows} input rows, but room for {output_rows} output rows"
+            )));
+        }
+        let capacity = scratch.arenas[0].capacity(self.row_bytes);
+        if capacity == 0 {
+            return Err(Error::input("the scratch was made by an engine with narrower rows"));
+        }
+        if self.whole_batch && rows > capacity {
+            return Err(Error::input(format!(
+                "a batch of {rows} rows is quantized per tensor, but the scratch holds {capacity}"
+            )));
+        }
+        let input = match &input {
+            Values::F32(values) => bytemuck::cast_slice(values),
+            Values::U32(values) => bytemuck::cast_slice(values),
+            Values::I8(values) => bytemuck::cast_slice(values),
+            Values::U8(values) => values,
+        };
+        let output = match output {
+            Output::F32(values) => bytemuck::cast_slice_mut(values),
+            Output::U32(values) => bytemuck::cast_slice_mut(values),
+            Output::I8(values) => bytemuck::cast_slice_mut(values),
+            Output::U8(values) => values,
+        };
+        let parts = (rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD).min(rows);
+        let parts = parts.clamp(1, self.threads.min(scratch.arenas.len()));
+        self.parts(Batch { input, output, rows, first: 0 }, &mut scratch.arenas[..parts])
+    }
+
+    /// Splits a batch over as many threads as there are arenas.
+    fn parts(&self, batch: Batch<'_>, arenas: &mut [Arena]) -> Result<()> {
+        #[cfg(feature = "rayon")]
+        if arenas.len() > 1 {
+            let (a, b) = arenas.split_at_mut(arenas.len() / 2);
+            let rows = batch.rows * a.len() / (a.len() + b.len());
+            let (first, second) = self.split(batch, rows);
+            let (first, second) = rayon::join(|| self.parts(first, a), || self.parts(second, b));
+            return first.and(second);
+        }
+        let arena = &mut arenas[0];
+        let capacity = arena.capacity(self.row_bytes);
+        let mut rest = batch;
+        while rest.rows > 0 {
+            let rows = rest.rows.min(capacity);
+            let (chunk, after) = self.split(rest, rows);
+            self.chunk(chunk, arena)?;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// The first `rows` rows of a batch, and the others.
+    fn split<'b>(&self, batch: Batch<'b>, rows: usize) -> (Batch<'b>, Batch<'b>) {
+        let Batch { input, output, first, .. } = batch;
+        let (input, input_rest) = input.split_at(rows * self.input.row_bytes());
+        let (output, output_rest) = output.split_at_mut(rows * self.output.row_bytes());
+        let rest = batch.rows - rows;
+        (
+            Batch { input, output, rows, first },
+            Batch { input: input_rest, output: output_rest, rows: rest, first: first + rows },
+        )
+    }
+
+    /// Runs all steps on rows that fit an arena.
+    fn chunk(&self, batch: Batch<'_>, arena: &mut Arena) -> Result<()> {
+        let count = batch.rows;
+        arena.per_row.first = batch.first;
+        let mut output = Some(batch.output);
+        let mut stride_in = self.input.row_bytes();
+        for (i, step) in self.steps.iter().enumerate() {
+            let [a, b] = &mut arena.buffers;
+            let (from, to) = if i % 2 == 0 { (b, a) } else { (a, b) };
+            let from = if i == 0 { batch.input } else { bytemuck::cast_slice(from) };
+            let input = Rows { bytes: from, stride: stride_in, count };
+            let output = if i + 1 < self.steps.len() {
+                let stride = stride(step.row_bytes());
+                stride_in = stride;
+                let bytes = bytemuck::cast_slice_mut(to);
+                RowsMut { bytes, stride, width: stride, count }
+            } else {
+                let stride = self.output.row_bytes();
+                let bytes = output.take().expect("one step is the last");
+                RowsMut { bytes, stride, width: stride, count }
+            };
+            step.run(input, output, &mut arena.per_row)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows of a caller's batch.
+struct Batch<'a> {
+    input: &'a [u8],
+    output: &'a mut [u8],
+    rows: usize,
+    /// The first row's place among the caller's.
+    first: usize,
+}
+
+impl Arena {
+    /// How many rows fit.
+    fn capacity(&self, row_bytes: usize) -> usize {
+        let rows = self.per_row.sums.len();
+        match row_bytes {
+            0 => rows,
+            _ => rows.min(64 * self.buffers[0].len() / row_bytes),
+        }
+    }
+}
+
+/// The distance of rows between steps: whole cache lines, so that a kernel may read and write a
+/// little past a row's end, and not a multiple of a large power of 2, which would send all rows
+/// to the same set of the cache.
+fn stride(row_bytes: usize) -> usize {
+    let stride = row_bytes.next_multiple_of(64);
+    if stride.is_multiple_of(1024) { stride + 64 } else { stride }
+}
+
+fn default_threads() -> usize {
+    #[cfg(feature = "rayon")]
+    {
+        if rayon::current_thread_index().is_some() {
+            return rayon::current_num_threads();
+        }
+        std::thread::available_parallelism().map_or(1, usize::from)
+    }
+    #[cfg(not(feature = "rayon"))]
+    1
+}

@@ -1,0 +1,178 @@
+//! Any CPU, through the `wide` crate: bytes widened to 16 bits, multiplied and added in pairs.
+//!
+//! ```text
+//! sums += dot(w01, x01) + dot(w23, x23)         (i16 x i16 pairs -> i32)
+//! ```
+//! Weights are widened when they are packed. No sign trick: it pays only where the hardware
+//! multiplies unsigned bytes by signed ones.
+
+use bytemuck::{cast, pod_read_unaligned};
+use wide::{f32x8, i16x16, i32x8};
+
+use super::vector::{Op, Product, Vector};
+use super::{GROUP, Technique};
+
+/// Vectors of 8 lanes, of whatever the compiler has.
+#[derive(Clone, Copy)]
+pub(crate) struct Wide(());
+
+impl Vector for Wide {
+    const LANES: usize = 8;
+
+    type Int = i32x8;
+    type Float = f32x8;
+
+    #[inline(always)]
+    fn detect() -> Option<Self> {
+        Some(Self(()))
+    }
+
+    #[inline(always)]
+    fn vectorize<O: Op<Self>>(self, op: O) -> O::Output {
+        #[inline(never)]
+        fn compiled<O: Op<Wide>>(vector: Wide, op: O) -> O::Output {
+            op.run(vector)
+        }
+        compiled(self, op)
+    }
+
+    #[inline(always)]
+    fn int(self, value: i32) -> i32x8 {
+        i32x8::splat(value)
+    }
+
+    #[inline(always)]
+    fn load_int(self, values: &[i32]) -> i32x8 {
+        pod_read_unaligned(bytemuck::cast_slice(&values[..8]))
+    }
+
+    #[inline(always)]
+    fn store_int(self, values: i32x8, to: &mut [i32]) {
+        store(to, values.to_array());
+    }
+
+    #[inline(always)]
+    fn store_bytes(self, values: i32x8, to: &mut [u8]) {
+        store(to, values.to_array().map(|value| value as u8));
+    }
+
+    #[inline(always)]
+    fn add(self, a: i32x8, b: i32x8) -> i32x8 {
+        a + b
+    }
+
+    #[inline(always)]
+    fn mul(self, a: i32x8, b: i32x8) -> i32x8 {
+        a * b
+    }
+
+    #[inline(always)]
+    fn float(self, value: f32) -> f32x8 {
+        f32x8::splat(value)
+    }
+
+    #[inline(always)]
+    fn load_float(self, values: &[f32]) -> f32x8 {
+        pod_read_unaligned(bytemuck::cast_slice(&values[..8]))
+    }
+
+    #[inline(always)]
+    fn store_float(self, values: f32x8, to: &mut [f32]) {
+        store(to, values.to_array());
+    }
+
+    #[inline(always)]
+    fn add_float(self, a: f32x8, b: f32x8) -> f32x8 {
+        a + b
+    }
+
+    #[inline(always)]
+    fn mul_float(self, a: f32x8, b: f32x8) -> f32x8 {
+        a * b
+    }
+
+    #[inline(always)]
+    fn div_float(self, a: f32x8, b: f32x8) -> f32x8 {
+        a / b
+    }
+
+    #[inline(always)]
+    fn max_float(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_gt(b).select(a, b)
+    }
+
+    #[inline(always)]
+    fn min_float(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_lt(b).select(a, b)
+    }
+
+    #[inline(always)]
+    fn any_nan(self, a: f32x8) -> bool {
+        a.is_nan().any()
+    }
+
+    #[inline(always)]
+    fn to_float(self, a: i32x8) -> f32x8 {
+        a.round_float()
+    }
+
+    #[inline(always)]
+    fn round(self, a: f32x8) -> i32x8 {
+        // Adding 1.5 * 2^23 leaves no bit for a fraction: the addition itself rounds half to
+        // even, for all the small numbers that come here.
+        let magic = f32x8::splat(12_582_912.0);
+        (a + magic - magic).fast_trunc_int()
+    }
+}
+
+/// Stores as many elements as there is room for.
+#[inline(always)]
+fn store<T: Copy>(to: &mut [T], values: [T; 8]) {
+    match to.first_chunk_mut() {
+        Some(to) => *to = values,
+        None => to.copy_from_slice(&values[..to.len()]),
+    }
+}
+
+/// Both factors widened to 16 bits.
+#[derive(Clone, Copy)]
+pub(crate) struct Native;
+
+impl Product for Native {
+    type Vector = Wide;
+
+    const NAME: &'static str = "portable";
+    const TECHNIQUE: Technique = Technique::Native;
+    const VECTORS: usize = 1;
+    const ROWS: usize = 4;
+    const IN_FLIGHT: usize = 2;
+    const WEIGHT_BYTES: usize = 64;
+
+    /// Weights 0 and 1 of all lanes, weights 2 and 3 of all lanes.
+    type Weights = [i16x16; 2];
+    type Inputs = [i16x16; 2];
+
+    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
+        let widened = [0, 2]
+            .map(|k| weights.iter().flat_map(move |w| [i16::from(w[k]), i16::from(w[k + 1])]));
+        for (packed, w) in packed.chunks_exact_mut(2).zip(widened.into_iter().flatten()) {
+            packed.copy_from_slice(&w.to_ne_bytes());
+        }
+    }
+
+    #[inline(always)]
+    fn weights(_: Wide, packed: &[u8]) -> [i16x16; 2] {
+        [pod_read_unaligned(&packed[..32]), pod_read_unaligned(&packed[32..64])]
+    }
+
+    #[inline(always)]
+    fn inputs(_: Wide, group: [u8; GROUP]) -> [i16x16; 2] {
+        let [a, b, c, d] = group.map(|x| i16::from(x as i8));
+        [[a, b], [c, d]].map(|pair| cast(i32x8::splat(cast(pair))))
+    }
+
+    #[inline(always)]
+    fn dot(_: Wide, sums: i32x8, weights: [i16x16; 2], inputs: [i16x16; 2]) -> i32x8 {
+        sums + weights[0].dot(inputs[0]) + weights[1].dot(inputs[1])
+    }
+}

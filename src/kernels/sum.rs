@@ -1,0 +1,303 @@
+//! The sum of products: GEMM and GEMV, with the epilogue on the tile.
+//!
+//! ```text
+//! for each panel of NR outputs                  (its weights stay in the cache)
+//!   for each tile of MR rows
+//!     sums[MR][NR] = constants[NR]              (in registers)
+//!     for each group of 4 inputs
+//!       sums += weights[NR][4] * inputs[MR][4]
+//!     correct, scale, clamp, round, store
+//! ```
+//! Weights are read in the order they were packed, inputs row by row as they lie in memory.
+//! A single row splits its inputs over several sets of sums instead, to hide the latency of the
+//! additions; sums of integers do not depend on the order.
+
+use core::marker::PhantomData;
+
+use super::vector::{Op, Product, Vector};
+use super::{GROUP, proven};
+
+/// Packed weights, and what belongs to each output.
+#[derive(Clone, Copy)]
+pub(crate) struct Panels<'a> {
+    /// Panels of `vectors` vectors, the last one of fewer: `[panel][group][vector][WEIGHT_BYTES]`.
+    pub packed: &'a [u8],
+    /// Groups of 4 inputs.
+    pub groups: usize,
+    /// What each sum starts from; a multiple of LANES long, so it also tells the outputs.
+    pub constants: &'a [i32],
+}
+
+/// The batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    /// Rows of bytes in the kernel's own form, each readable for `4 * groups` bytes.
+    pub bytes: &'a [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    pub rows: usize,
+    /// `sums[m][n] += row[m] * column[n]`: what zero points ask for that only a run knows.
+    pub corrections: [Option<Correction<'a>>; 2],
+}
+
+/// A product of a row's number and an output's number.
+#[derive(Clone, Copy)]
+pub(crate) struct Correction<'a> {
+    pub rows: &'a [i32],
+    pub columns: &'a [i32],
+}
+
+/// What becomes of the sums. Arrays per output are as long as [`Panels::constants`].
+pub(crate) enum Epilogue<'a> {
+    /// They are stored as they are, in rows of `width`.
+    Int { out: &'a mut [i32], width: usize },
+    /// [`requantize_nearest`](crate::quant::requantize_nearest) to bytes, in rows of `stride`
+    /// of which `width` may be written.
+    Bytes {
+        out: &'a mut [u8],
+        stride: usize,
+        width: usize,
+        multipliers: &'a [f32],
+        min: f32,
+        max: f32,
+        zero_point: i32,
+    },
+    /// `sum * (row scale * scale) + bias`, clamped, in rows of `stride` of which `width` may be
+    /// written. Without row scales they are 1.
+    Float {
+        out: &'a mut [f32],
+        stride: usize,
+        width: usize,
+        scales: &'a [f32],
+        row_scales: Option<&'a [f32]>,
+        bias: Option<&'a [f32]>,
+        min: f32,
+        max: f32,
+    },
+}
+
+/// Computes all outputs of all rows.
+pub(crate) fn sum<P: Product>(
+    panels: &Panels<'_>,
+    inputs: &Inputs<'_>,
+    mut epilogue: Epilogue<'_>,
+) {
+    let lanes = P::Vector::LANES;
+    let mut packed = panels.packed;
+    let mut first = 0;
+    while first < panels.constants.len() {
+        let vectors = P::VECTORS.min((panels.constants.len() - first) / lanes);
+        let (weights, rest) = packed.split_at(panels.groups * vectors * P::WEIGHT_BYTES);
+        packed = rest;
+        let panel = Panel { weights, groups: panels.groups, constants: panels.constants, first };
+        match vectors {
+            2 => rows::<P, 2>(&panel, inputs, &mut epilogue),
+            _ => rows::<P, 1>(&panel, inputs, &mut epilogue),
+        }
+        first += vectors * lanes;
+    }
+}
+
+/// One panel: the weights of a few vectors of outputs, from output `first` on.
+struct Panel<'a> {
+    weights: &'a [u8],
+    groups: usize,
+    constants: &'a [i32],
+    first: usize,
+}
+
+/// All rows of one panel, in tiles as equal as can be.
+fn rows<P: Product, const V: usize>(
+    panel: &Panel<'_>,
+    inputs: &Inputs<'_>,
+    epilogue: &mut Epilogue<'_>,
+) {
+    const { assert!(P::VECTORS <= 2 && P::ROWS <= 12, "sum() and tile() know no larger tiles") };
+    let tiles = inputs.rows.div_ceil(P::ROWS);
+    for i in 0..tiles {
+        let (row, end) = (i * inputs.rows / tiles, (i + 1) * inputs.rows / tiles);
+        tile::<P, V>(panel, inputs, row, end - row, epilogue);
+    }
+}
+
+/// The tile of `rows` rows from `row` on, by the code made for just so many.
+fn tile<P: Product, const V: usize>(
+    panel: &Panel<'_>,
+    inputs: &Inputs<'_>,
+    row: usize,
+    rows: usize,
+    epilogue: &mut Epilogue<'_>,
+) {
+    macro_rules! by_rows {
+        ($($r:literal)*) => {
+            match rows {
+                $($r if P::ROWS >= $r => {
+                    let product = PhantomData::<P>;
+                    let tile = Tile::<P, $r, V> { product, panel, inputs, row, epilogue };
+                    proven::<P::Vector>().vectorize(tile);
+                })*
+                _ => unreachable!("no tile has {rows} rows"),
+            }
+        };
+    }
+    by_rows!(1 2 3 4 5 6 7 8 9 10 11 12);
+}
+
+type Int<P> = <<P as Product>::Vector as Vector>::Int;
+
+/// The sums of a tile, in registers.
+type Sums<P, const R: usize, const V: usize> = [[Int<P>; V]; R];
+
+/// `R` rows times `V` vectors of outputs.
+struct Tile<'t, 'e, P, const R: usize, const V: usize> {
+    product: PhantomData<P>,
+    panel: &'t Panel<'t>,
+    inputs: &'t Inputs<'t>,
+    row: usize,
+    epilogue: &'t mut Epilogue<'e>,
+}
+
+impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Tile<'_, '_, P, R, V> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, vector: P::Vector) {
+        // As many sets of sums as keep the multiplier busy while additions are under way.
+        let sums = if R * V >= P::IN_FLIGHT {
+            self.products::<1>(vector)
+        } else if R * V * 2 >= P::IN_FLIGHT {
+            self.products::<2>(vector)
+        } else if R * V * 4 >= P::IN_FLIGHT {
+            self.products::<4>(vector)
+        } else {
+            self.products::<8>(vector)
+        };
+        self.finish(vector, sums);
+    }
+}
+
+impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
+    const LANES: usize = P::Vector::LANES;
+
+    /// The sums of products, with `S` sets of sums that take the groups in turn.
+    #[inline(always)]
+    fn products<const S: usize>(&self, vector: P::Vector) -> Sums<P, R, V> {
+        let Panel { weights, groups, constants, first } = *self.panel;
+        let mut rows: [&[[u8; GROUP]]; R] = [&[]; R];
+        for (r, row) in rows.iter_mut().enumerate() {
+            let bytes = &self.inputs.bytes[(self.row + r) * self.inputs.stride..];
+            *row = &bytes[..groups * GROUP].as_chunks().0[..groups];
+        }
+        let mut sets = [[[vector.int(0); V]; R]; S];
+        for v in 0..V {
+            let constant = vector.load_int(&constants[first + v * Self::LANES..][..Self::LANES]);
+            for r in 0..R {
+                sets[0][r][v] = constant;
+            }
+        }
+        let bytes = V * P::WEIGHT_BYTES;
+        let turns = groups / S * S;
+        for (turn, weights) in weights[..turns * bytes].chunks_exact(S * bytes).enumerate() {
+            for s in 0..S {
+                let weights = &weights[s * bytes..][..bytes];
+                multiply::<P, R, V>(vector, &mut sets[s], weights, |r| rows[r][turn * S + s]);
+            }
+        }
+        for group in turns..groups {
+            multiply::<P, R, V>(vector, &mut sets[0], &weights[group * bytes..][..bytes], |r| {
+                rows[r][group]
+            });
+        }
+        let mut sums = sets[0];
+        for set in &sets[1..] {
+            for r in 0..R {
+                for v in 0..V {
+                    sums[r][v] = vector.add(sums[r][v], set[r][v]);
+                }
+            }
+        }
+        sums
+    }
+
+    /// Corrects, scales, clamps, rounds and stores the tile's sums.
+    #[inline(always)]
+    fn finish(self, vector: P::Vector, mut sums: Sums<P, R, V>) {
+        let first = self.panel.first;
+        for Correction { rows, columns } in self.inputs.corrections.iter().flatten() {
+            for v in 0..V {
+                let column = vector.load_int(&columns[first + v * Self::LANES..][..Self::LANES]);
+                for r in 0..R {
+                    let product = vector.mul(column, vector.int(rows[self.row + r]));
+                    sums[r][v] = vector.add(sums[r][v], product);
+                }
+            }
+        }
+        for v in 0..V {
+            let output = first + v * Self::LANES;
+            let column: [Int<P>; R] = core::array::from_fn(|r| sums[r][v]);
+            match self.epilogue {
+                Epilogue::Int { out, width } => {
+                    let lanes = Self::LANES.min(*width - output);
+                    for (r, sums) in column.into_iter().enumerate() {
+                        let start = (self.row + r) * *width + output;
+                        vector.store_int(sums, &mut out[start..start + lanes]);
+                    }
+                }
+                Epilogue::Bytes { out, stride, width, multipliers, min, max, zero_point } => {
+                    let lanes = Self::LANES.min(*width - output);
+                    let multipliers = vector.load_float(&multipliers[output..][..Self::LANES]);
+                    let (min, max) = (vector.float(*min), vector.float(*max));
+                    let zero_point = vector.int(*zero_point);
+                    for (r, sums) in column.into_iter().enumerate() {
+                        let real = vector.mul_float(vector.to_float(sums), multipliers);
+                        let clamped = vector.min_float(vector.max_float(real, min), max);
+                        let bytes = vector.add(vector.round(clamped), zero_point);
+                        let start = (self.row + r) * *stride + output;
+                        vector.store_bytes(bytes, &mut out[start..start + lanes]);
+                    }
+                }
+                Epilogue::Float { out, stride, width, scales, row_scales, bias, min, max } => {
+                    let lanes = Self::LANES.min(*width - output);
+                    let scales = vector.load_float(&scales[output..][..Self::LANES]);
+                    let bias = bias.map(|bias| vector.load_float(&bias[output..][..Self::LANES]));
+                    let (min, max) = (vector.float(*min), vector.float(*max));
+                    for (r, sums) in column.into_iter().enumerate() {
+                        let scale = match row_scales {
+                            Some(rows) => {
+                                vector.mul_float(vector.float(rows[self.row + r]), scales)
+                            }
+                            None => scales,
+                        };
+                        let mut real = vector.mul_float(vector.to_float(sums), scale);
+                        if let Some(bias) = bias {
+                            real = vector.add_float(real, bias);
+                        }
+                        let clamped = vector.min_float(vector.max_float(real, min), max);
+                        let start = (self.row + r) * *stride + output;
+                        vector.store_float(clamped, &mut out[start..start + lanes]);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// One group of inputs of `R` rows, times its weights, onto the sums.
+#[inline(always)]
+fn multiply<P: Product, const R: usize, const V: usize>(
+    vector: P::Vector,
+    sums: &mut Sums<P, R, V>,
+    weights: &[u8],
+    inputs: impl Fn(usize) -> [u8; GROUP],
+) {
+    let mut vectors = [P::weights(vector, &weights[..P::WEIGHT_BYTES]); V];
+    for v in 1..V {
+        vectors[v] = P::weights(vector, &weights[v * P::WEIGHT_BYTES..][..P::WEIGHT_BYTES]);
+    }
+    for r in 0..R {
+        let inputs = P::inputs(vector, inputs(r));
+        for v in 0..V {
+            sums[r][v] = P::dot(vector, sums[r][v], vectors[v], inputs);
+        }
+    }
+}

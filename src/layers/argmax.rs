@@ -1,0 +1,89 @@
+//! Argmax: the end of a classifier that answers a class.
+
+use super::edges::wrong_input;
+use super::{Kind, Place};
+use crate::error::Result;
+use crate::record::{RecordReader, RecordWriter};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step};
+use crate::tensor::{Element, TensorType, Values};
+
+/// Row by row: the position of the largest element, the first one among equals.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Argmax;
+
+impl Kind<'_> for Argmax {
+    fn output(&self, input: &TensorType) -> Result<TensorType> {
+        match input.element {
+            Element::F32 | Element::Int8(_) => Ok(TensorType { width: 1, element: Element::Index }),
+            Element::Index => Err(wrong_input("f32 or 8-bit", input)),
+        }
+    }
+
+    fn encode(&self, _: &mut RecordWriter) {}
+
+    fn decode(_: &mut RecordReader<'_>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+        let width = input.width;
+        let positions: Vec<u32> = match values {
+            Values::F32(values) => values.chunks_exact(width).map(position).collect(),
+            _ => values.to_i8().chunks_exact(width).map(position).collect(),
+        };
+        Ok(positions.into())
+    }
+
+    fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
+        let form = match place.input.element {
+            Element::F32 => None,
+            _ => Some(place.input_form),
+        };
+        steps.push(Box::new(ArgmaxStep { width: place.input.width, form }));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct ArgmaxStep {
+    width: usize,
+    /// The form of 8-bit inputs; `None` for `f32`.
+    form: Option<Form>,
+}
+
+impl Step for ArgmaxStep {
+    fn row_bytes(&self) -> usize {
+        4
+    }
+
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let outputs = output.iter::<u32>(1);
+        match self.form {
+            None => {
+                for (row, out) in input.iter::<f32>(self.width).zip(outputs) {
+                    out[0] = position(row);
+                }
+            }
+            Some(form) => {
+                for (row, out) in input.iter::<u8>(self.width).zip(outputs) {
+                    out[0] = position_by(row, |byte| form.value(byte));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn position<T: Copy + PartialOrd>(row: &[T]) -> u32 {
+    position_by(row, |x| x)
+}
+
+fn position_by<T: Copy, U: PartialOrd>(row: &[T], value: impl Fn(T) -> U) -> u32 {
+    let mut best = 0;
+    for (i, &x) in row.iter().enumerate() {
+        if value(x) > value(row[best]) {
+            best = i;
+        }
+    }
+    best as u32
+}

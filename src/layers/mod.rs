@@ -1,0 +1,151 @@
+//! Layers, one file per kind. To add one: its file, and its line in `layers!`.
+
+mod activation;
+mod argmax;
+mod dense;
+mod edges;
+mod pointwise;
+mod softmax;
+
+pub use activation::Activation;
+pub use argmax::Argmax;
+pub use dense::{Bias, Dense, DenseInput, DenseOutput, split_bias_column};
+pub use edges::{Dequantize, Quantize};
+pub use pointwise::Pointwise;
+pub use softmax::Softmax;
+
+use crate::error::Result;
+use crate::kernels::Kernel;
+use crate::record::{RecordReader, RecordWriter};
+use crate::step::{Form, Step};
+use crate::tensor::{TensorType, Values};
+
+/// What every kind of layer can do.
+pub(crate) trait Kind<'a>: Sized {
+    /// Checks the layer against the type of its input; answers the type of its output.
+    fn output(&self, input: &TensorType) -> Result<TensorType>;
+
+    /// Writes fields and tensors, in the order [`Kind::decode`] reads them.
+    fn encode(&self, record: &mut RecordWriter);
+
+    fn decode(record: &mut RecordReader<'a>) -> Result<Self>;
+
+    /// What the layer computes, by naive loops: the specification.
+    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>>;
+
+    /// Adds the steps that compute the layer fast.
+    fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()>;
+}
+
+/// Where a layer stands in a network that is being compiled.
+pub(crate) struct Place {
+    pub kernel: &'static Kernel,
+    pub input: TensorType,
+    pub output: TensorType,
+    /// The form of 8-bit inputs, and the one 8-bit outputs are to have.
+    pub input_form: Form,
+    pub output_form: Form,
+    /// Whether input rows lie end to end, without room to read past one.
+    pub tight: bool,
+}
+
+macro_rules! layers {
+    ($($(#[$doc:meta])* $code:literal $name:literal $variant:ident $(<$lt:lifetime>)?;)*) => {
+        /// A layer of a network.
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum Layer<'a> {
+            $($(#[$doc])* $variant($variant $(<$lt>)?),)*
+        }
+
+        $(impl<'a> From<$variant $(<$lt>)?> for Layer<'a> {
+            fn from(layer: $variant $(<$lt>)?) -> Self {
+                Layer::$variant(layer)
+            }
+        })*
+
+        impl<'a> Layer<'a> {
+            /// The layer's kind, as messages and listings name it.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Layer::$variant(_) => $name,)*
+                }
+            }
+
+            /// The layer's kind, as the file numbers it.
+            pub(crate) fn code(&self) -> u32 {
+                match self {
+                    $(Layer::$variant(_) => $code,)*
+                }
+            }
+
+            pub(crate) fn output(&self, input: &TensorType) -> Result<TensorType> {
+                match self {
+                    $(Layer::$variant(layer) => layer.output(input),)*
+                }
+            }
+
+            pub(crate) fn encode(&self, record: &mut RecordWriter) {
+                match self {
+                    $(Layer::$variant(layer) => layer.encode(record),)*
+                }
+            }
+
+            pub(crate) fn decode(code: u32, record: &mut RecordReader<'a>) -> Result<Self> {
+                match code {
+                    $($code => <$variant as Kind>::decode(record).map(Layer::$variant),)*
+                    _ => Err(crate::record::unknown("layer kind", code)),
+                }
+            }
+
+            pub(crate) fn reference(
+                &self,
+                input: &TensorType,
+                values: &Values<'_>,
+            ) -> Result<Values<'static>> {
+                match self {
+                    $(Layer::$variant(layer) => layer.reference(input, values),)*
+                }
+            }
+
+            pub(crate) fn compile(
+                &self,
+                place: &Place,
+                steps: &mut Vec<Box<dyn Step>>,
+            ) -> Result<()> {
+                match self {
+                    $(Layer::$variant(layer) => layer.compile(place, steps),)*
+                }
+            }
+        }
+    };
+}
+
+layers! {
+    /// Sums of products with a weight matrix, plus a bias.
+    1 "dense" Dense<'a>;
+    /// Real numbers to 8-bit integers.
+    2 "quantize" Quantize;
+    /// 8-bit integers to real numbers.
+    3 "dequantize" Dequantize;
+    /// A function of each element.
+    4 "pointwise" Pointwise;
+    /// Row by row: positive numbers that sum to 1.
+    5 "softmax" Softmax;
+    /// Row by row: the position of the largest element.
+    6 "argmax" Argmax;
+}
+
+impl Layer<'_> {
+    /// The same layer, borrowing nothing.
+    pub fn into_owned(self) -> Layer<'static> {
+        match self {
+            Layer::Dense(layer) => Layer::Dense(layer.into_owned()),
+            Layer::Quantize(layer) => Layer::Quantize(layer),
+            Layer::Dequantize(layer) => Layer::Dequantize(layer),
+            Layer::Pointwise(layer) => Layer::Pointwise(layer),
+            Layer::Softmax(layer) => Layer::Softmax(layer),
+            Layer::Argmax(layer) => Layer::Argmax(layer),
+        }
+    }
+}

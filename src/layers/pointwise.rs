@@ -1,0 +1,127 @@
+//! A function of each element: on real numbers as it is, on 8-bit integers as a table.
+
+use super::edges::wrong_input;
+use super::{Activation, Kind, Place};
+use crate::error::{Error, Result};
+use crate::quant::QuantParams;
+use crate::record::{RecordReader, RecordWriter};
+use crate::step::{PerRow, Rows, RowsMut, Step};
+use crate::tensor::{Element, TensorType, Values};
+
+/// A function of each element.
+///
+/// Of 8-bit inputs it makes 8-bit outputs: `quantize(function(dequantize(q)))`, for each of the
+/// 256 values once, when the engine is made.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Pointwise {
+    /// The function.
+    pub activation: Activation,
+    /// The quantization of the result: for 8-bit inputs, and only for them.
+    pub output: Option<QuantParams>,
+}
+
+impl Pointwise {
+    /// The value for one 8-bit input, both in their `i8` form.
+    fn entry(&self, input: &QuantParams, output: &QuantParams, q: i8) -> i8 {
+        let real = input.dequantize(i32::from(q) + input.kind().shift());
+        (output.quantize(self.activation.apply(real)) - output.kind().shift()) as i8
+    }
+}
+
+impl Kind<'_> for Pointwise {
+    fn output(&self, input: &TensorType) -> Result<TensorType> {
+        self.activation.validate()?;
+        match (input.element, self.output) {
+            (Element::F32, None) => Ok(*input),
+            (Element::Int8(_), Some(params)) => Ok(TensorType::int8(input.width, params)),
+            (Element::F32, Some(_)) => {
+                Err(Error::model("f32 inputs give f32 outputs, which have no quantization"))
+            }
+            (Element::Int8(_), None) => {
+                Err(Error::model("8-bit inputs give 8-bit outputs: their quantization is missing"))
+            }
+            (Element::Index, _) => Err(wrong_input("f32 or 8-bit", input)),
+        }
+    }
+
+    fn encode(&self, record: &mut RecordWriter) {
+        self.activation.encode(record);
+        record.params(self.output.as_ref());
+    }
+
+    fn decode(record: &mut RecordReader<'_>) -> Result<Self> {
+        Ok(Self { activation: Activation::decode(record)?, output: record.params()? })
+    }
+
+    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+        Ok(match (input.element, self.output) {
+            (Element::Int8(input), Some(output)) => {
+                let entry = |q| self.entry(&input, &output, q);
+                Values::from_i8(values.to_i8().into_iter().map(entry).collect(), &output)
+            }
+            _ => {
+                let apply = |&x: &f32| self.activation.apply(x);
+                values.as_f32().iter().map(apply).collect::<Vec<f32>>().into()
+            }
+        })
+    }
+
+    fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
+        let width = place.input.width;
+        steps.push(match (place.input.element, self.output) {
+            (Element::Int8(input), Some(output)) => {
+                let entry = |byte: usize| {
+                    let value = place.input_form.value(byte as u8);
+                    place.output_form.byte(self.entry(&input, &output, value))
+                };
+                Box::new(TableStep { width, table: std::array::from_fn(entry) })
+            }
+            _ => Box::new(FloatStep { width, activation: self.activation }),
+        });
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct TableStep {
+    width: usize,
+    table: [u8; 256],
+}
+
+impl Step for TableStep {
+    fn row_bytes(&self) -> usize {
+        self.width
+    }
+
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let rows = input.iter::<u8>(self.width).zip(output.iter::<u8>(self.width));
+        for (input, output) in rows {
+            for (&input, output) in input.iter().zip(output) {
+                *output = self.table[usize::from(input)];
+            }
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct FloatStep {
+    width: usize,
+    activation: Activation,
+}
+
+impl Step for FloatStep {
+    fn row_bytes(&self) -> usize {
+        4 * self.width
+    }
+
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let rows = input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width));
+        for (input, output) in rows {
+            for (&input, output) in input.iter().zip(output) {
+                *output = self.activation.apply(input);
+            }
+        }
+        Ok(())
+    }
+}

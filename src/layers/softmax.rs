@@ -1,0 +1,75 @@
+//! Softmax: the end of a classifier that answers probabilities.
+
+use super::edges::expect_f32;
+use super::{Kind, Place};
+use crate::error::Result;
+use crate::quant::select_max;
+use crate::record::{RecordReader, RecordWriter};
+use crate::step::{PerRow, Rows, RowsMut, Step};
+use crate::tensor::{TensorType, Values};
+
+/// Row by row: `exp(x - max) / sum(exp(x - max))`.
+///
+/// In `f32`, with `libm`'s `expf`; the sum adds every eighth element up, then the eight partial
+/// sums by halves, which fixes its bits on every machine and leaves room for vectors.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Softmax;
+
+impl Kind<'_> for Softmax {
+    fn output(&self, input: &TensorType) -> Result<TensorType> {
+        expect_f32(input)?;
+        Ok(*input)
+    }
+
+    fn encode(&self, _: &mut RecordWriter) {}
+
+    fn decode(_: &mut RecordReader<'_>) -> Result<Self> {
+        Ok(Self)
+    }
+
+    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+        let mut out = vec![0.0; values.len()];
+        let rows = values.as_f32().chunks_exact(input.width);
+        for (row, out) in rows.zip(out.chunks_exact_mut(input.width)) {
+            softmax(row, out);
+        }
+        Ok(out.into())
+    }
+
+    fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
+        steps.push(Box::new(SoftmaxStep { width: place.input.width }));
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+struct SoftmaxStep {
+    width: usize,
+}
+
+impl Step for SoftmaxStep {
+    fn row_bytes(&self) -> usize {
+        4 * self.width
+    }
+
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        for (row, out) in input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width)) {
+            softmax(row, out);
+        }
+        Ok(())
+    }
+}
+
+fn softmax(row: &[f32], out: &mut [f32]) {
+    let max = row.iter().copied().fold(f32::NEG_INFINITY, select_max);
+    let mut sums = [0.0_f32; 8];
+    for (i, (&x, out)) in row.iter().zip(out.iter_mut()).enumerate() {
+        *out = libm::expf(x - max);
+        sums[i % 8] += *out;
+    }
+    let [a, b, c, d, e, f, g, h] = sums;
+    let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    for out in out {
+        *out /= sum;
+    }
+}

@@ -1,0 +1,187 @@
+//! Layers as the file holds them: a record of sixteen 32-bit words, then tensors whose lengths
+//! follow from those words. All little-endian; tensors start at multiples of 64 bytes.
+
+use std::borrow::Cow;
+
+use byteorder::{ByteOrder, LittleEndian};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::quant::{Int8, QuantParams};
+
+/// Tensors start at multiples of this many bytes.
+pub(crate) const ALIGN: usize = 64;
+
+/// Bytes of a record.
+pub(crate) const RECORD_BYTES: usize = 64;
+
+/// A layer being written.
+#[derive(Default)]
+pub(crate) struct RecordWriter {
+    words: Vec<u32>,
+    tensors: Vec<Vec<u8>>,
+}
+
+impl RecordWriter {
+    pub(crate) fn word(&mut self, value: u32) {
+        self.words.push(value);
+    }
+
+    /// A length; validated models have none beyond `u32`.
+    pub(crate) fn length(&mut self, value: usize) {
+        self.word(u32::try_from(value).expect("lengths of a validated model fit u32"));
+    }
+
+    pub(crate) fn float(&mut self, value: f32) {
+        self.word(value.to_bits());
+    }
+
+    pub(crate) fn params(&mut self, params: Option<&QuantParams>) {
+        match params {
+            None => [0, 0, 0].map(|w| self.word(w)),
+            Some(p) => [1 + p.kind() as u32, p.scale().to_bits(), p.zero_point() as u32]
+                .map(|w| self.word(w)),
+        };
+    }
+
+    pub(crate) fn tensor_i8(&mut self, values: &[i8]) {
+        self.tensors.push(bytemuck::cast_slice(values).to_vec());
+    }
+
+    pub(crate) fn tensor_i32(&mut self, values: &[i32]) {
+        self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
+    }
+
+    pub(crate) fn tensor_f32(&mut self, values: &[f32]) {
+        self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
+    }
+
+    /// The record's bytes, and its tensors in order.
+    pub(crate) fn finish(self) -> ([u8; RECORD_BYTES], Vec<Vec<u8>>) {
+        let mut record = [0; RECORD_BYTES];
+        LittleEndian::write_u32_into(&self.words, &mut record[..4 * self.words.len()]);
+        (record, self.tensors)
+    }
+}
+
+/// A layer being read: its record, and the bytes from its first tensor to the file's end.
+pub(crate) struct RecordReader<'a> {
+    record: &'a [u8],
+    word: usize,
+    tensors: Tensors<'a>,
+}
+
+impl<'a> RecordReader<'a> {
+    pub(crate) fn new(record: &'a [u8; RECORD_BYTES], tensors: Tensors<'a>) -> Self {
+        Self { record, word: 0, tensors }
+    }
+
+    pub(crate) fn word(&mut self) -> Result<u32> {
+        let bytes = self.record.get(4 * self.word..4 * self.word + 4);
+        self.word += 1;
+        bytes.map(LittleEndian::read_u32).ok_or_else(|| Error::format("layer record is too short"))
+    }
+
+    pub(crate) fn length(&mut self) -> Result<usize> {
+        self.word().map(|w| w as usize)
+    }
+
+    pub(crate) fn float(&mut self) -> Result<f32> {
+        self.word().map(f32::from_bits)
+    }
+
+    /// One of the values that `known` lists, by its code.
+    pub(crate) fn choice<T: Copy>(&mut self, what: &str, known: &[(u32, T)]) -> Result<T> {
+        let code = self.word()?;
+        known
+            .iter()
+            .find(|(c, _)| *c == code)
+            .map(|(_, value)| *value)
+            .ok_or_else(|| unknown(what, code))
+    }
+
+    pub(crate) fn params(&mut self) -> Result<Option<QuantParams>> {
+        let kind =
+            self.choice("element type", &[(0, None), (1, Some(Int8::I8)), (2, Some(Int8::U8))])?;
+        let (scale, zero_point) = (self.float()?, self.word()? as i32);
+        match kind {
+            Some(kind) => QuantParams::new(kind, scale, zero_point).map(Some),
+            None if scale.to_bits() == 0 && zero_point == 0 => Ok(None),
+            None => Err(Error::format("scale or zero point without an element type")),
+        }
+    }
+
+    pub(crate) fn tensor_i8(&mut self, len: usize) -> Result<Cow<'a, [i8]>> {
+        self.tensors.bytes(Some(len)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
+    }
+
+    pub(crate) fn tensor_i32(&mut self, len: usize) -> Result<Cow<'a, [i32]>> {
+        self.tensors.bytes(len.checked_mul(4)).map(words)
+    }
+
+    pub(crate) fn tensor_f32(&mut self, len: usize) -> Result<Cow<'a, [f32]>> {
+        self.tensors.bytes(len.checked_mul(4)).map(words)
+    }
+
+    /// The tensors that follow this layer's; refuses words that mean nothing and are not zero.
+    pub(crate) fn finish(self) -> Result<Tensors<'a>> {
+        match self.record[(4 * self.word).min(RECORD_BYTES)..].iter().all(|&b| b == 0) {
+            true => Ok(self.tensors),
+            false => Err(Error::format("unused bytes of the layer record are not zero")),
+        }
+    }
+}
+
+/// An error for a code that no release up to this one gives a meaning.
+pub(crate) fn unknown(what: &str, code: u32) -> Error {
+    Error::new(ErrorKind::Unsupported, format!("unknown {what} {code}"))
+}
+
+/// Aligned tensors, one after the other, from the front of what is left of a file.
+#[derive(Clone, Copy)]
+pub(crate) struct Tensors<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Tensors<'a> {
+    /// `rest` must start at a multiple of [`ALIGN`] in the file.
+    pub(crate) fn new(rest: &'a [u8]) -> Self {
+        Self { rest }
+    }
+
+    /// The next tensor's bytes. `None` for a length means that computing it overflowed.
+    pub(crate) fn bytes(&mut self, len: Option<usize>) -> Result<&'a [u8]> {
+        let padded = len.and_then(|len| len.checked_next_multiple_of(ALIGN));
+        let (Some(len), Some(padded)) = (len, padded) else {
+            return Err(Error::format("the size of a tensor overflows"));
+        };
+        let Some((tensor, rest)) = self.rest.split_at_checked(padded) else {
+            return Err(Error::format(format!(
+                "a tensor of {len} bytes (padded to {padded}) does not fit the {} bytes left",
+                self.rest.len()
+            )));
+        };
+        let (tensor, padding) = tensor.split_at(len);
+        if padding.iter().any(|&b| b != 0) {
+            return Err(Error::format("padding after a tensor is not zero"));
+        }
+        self.rest = rest;
+        Ok(tensor)
+    }
+
+    /// Bytes that no tensor has taken.
+    pub(crate) fn left(&self) -> usize {
+        self.rest.len()
+    }
+}
+
+/// Little-endian 32-bit values: borrowed where the machine and the alignment allow, else copied.
+pub(crate) fn words<T: bytemuck::Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
+    const { assert!(size_of::<T>() == 4) };
+    if cfg!(target_endian = "little")
+        && let Ok(values) = bytemuck::try_cast_slice(bytes)
+    {
+        return Cow::Borrowed(values);
+    }
+    let value = |word: &[u8]| bytemuck::cast(LittleEndian::read_u32(word));
+    Cow::Owned(bytes.chunks_exact(4).map(value).collect())
+}

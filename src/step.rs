@@ -1,0 +1,107 @@
+//! Steps: what an engine executes, each from one buffer of rows into another.
+
+use crate::error::Result;
+use crate::quant::Int8;
+
+/// How bytes in a buffer stand for `i8` values. Kernels differ in what they want to read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Form {
+    /// What is xor-ed onto the `i8` value: 0, or 0x80, which makes it a `u8` greater by 128.
+    pub flip: u8,
+}
+
+impl Form {
+    /// How callers see values of this type.
+    pub(crate) fn of(kind: Int8) -> Self {
+        Self { flip: (kind.shift() & 0xFF) as u8 }
+    }
+
+    /// The number a byte of this form is read as, less the `i8` value it stands for.
+    pub(crate) fn offset(self) -> i32 {
+        i32::from(self.flip)
+    }
+
+    /// The value that a byte stands for.
+    pub(crate) fn value(self, byte: u8) -> i8 {
+        (byte ^ self.flip) as i8
+    }
+
+    /// The byte for a value.
+    pub(crate) fn byte(self, value: i8) -> u8 {
+        value as u8 ^ self.flip
+    }
+}
+
+/// Rows of a batch, as bytes: of 8-bit values, or of 32-bit ones, then aligned for them.
+#[derive(Clone, Copy)]
+pub(crate) struct Rows<'a> {
+    pub bytes: &'a [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    pub count: usize,
+}
+
+impl<'a> Rows<'a> {
+    /// The rows, each cut to `width` elements.
+    pub(crate) fn iter<T: bytemuck::Pod>(&self, width: usize) -> impl Iterator<Item = &'a [T]> {
+        let values: &[T] = bytemuck::cast_slice(self.bytes);
+        values.chunks(self.stride / size_of::<T>()).take(self.count).map(move |row| &row[..width])
+    }
+}
+
+/// Rows to be written.
+pub(crate) struct RowsMut<'a> {
+    pub bytes: &'a mut [u8],
+    /// Bytes from one row to the next.
+    pub stride: usize,
+    /// Bytes of a row that may be written.
+    pub width: usize,
+    pub count: usize,
+}
+
+impl RowsMut<'_> {
+    /// The rows, each cut to `width` elements.
+    pub(crate) fn iter<T: bytemuck::Pod>(
+        &mut self,
+        width: usize,
+    ) -> impl Iterator<Item = &mut [T]> {
+        let values: &mut [T] = bytemuck::cast_slice_mut(self.bytes);
+        let rows = values.chunks_mut(self.stride / size_of::<T>());
+        rows.take(self.count).map(move |row| &mut row[..width])
+    }
+}
+
+/// One number per row, for what belongs to whole rows.
+#[derive(Debug, Default)]
+pub(crate) struct PerRow {
+    /// Where in the caller's batch the first row stands.
+    pub first: usize,
+    /// Scales found by dynamic quantization.
+    pub scales: Vec<f32>,
+    /// Zero points found by dynamic quantization, as `i8`.
+    pub zero_points: Vec<i32>,
+    /// Sums of `i8` inputs.
+    pub sums: Vec<i32>,
+}
+
+/// One piece of a compiled network.
+pub(crate) trait Step: Send + Sync + std::fmt::Debug {
+    /// Bytes of an output row.
+    fn row_bytes(&self) -> usize;
+
+    /// Whether all rows of a batch must be there at once.
+    fn whole_batch(&self) -> bool {
+        false
+    }
+
+    /// Multiplications per row, for deciding whether threads pay.
+    fn products(&self) -> usize {
+        0
+    }
+
+    /// Computes the rows. `per_row` has room for as many rows as there are.
+    ///
+    /// # Errors
+    /// What is wrong with an input names its row in the caller's batch.
+    fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()>;
+}
