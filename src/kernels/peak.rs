@@ -1,4 +1,4 @@
-//! What the product instructions can do at best, to measure kernels against.
+//! What the machine can do at best, to measure kernels against: products, and reading memory.
 
 use core::hint::black_box;
 use core::marker::PhantomData;
@@ -56,5 +56,35 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, V>
             vector.store_int(sum, &mut out[..P::Vector::LANES]);
             black_box(out);
         }
+    }
+}
+
+/// Reads all of `values`, a multiple of 128 long; answers something that depends on each.
+pub(crate) fn read<V: Vector>(values: &[i32]) -> i32 {
+    proven::<V>().vectorize(Read { values })
+}
+
+struct Read<'a> {
+    values: &'a [i32],
+}
+
+impl<V: Vector> Op<V> for Read<'_> {
+    type Output = i32;
+
+    #[inline(always)]
+    fn run(self, vector: V) -> i32 {
+        let mut sums = [vector.int(0); 8];
+        for values in self.values.chunks_exact(8 * V::LANES) {
+            for (sum, values) in sums.iter_mut().zip(values.chunks_exact(V::LANES)) {
+                *sum = vector.add(*sum, vector.load_int(values));
+            }
+        }
+        let mut sum = sums[0];
+        for &other in &sums[1..] {
+            sum = vector.add(sum, other);
+        }
+        let mut lanes = [0; 16];
+        vector.store_int(sum, &mut lanes[..V::LANES]);
+        lanes.iter().fold(0, |a, &b| a.wrapping_add(b))
     }
 }
