@@ -75,6 +75,8 @@ static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     Kernel::of::<x86_64::avx512vnni::Offset>(),
     #[cfg(target_arch = "x86_64")]
+    Kernel::of::<x86_64::avxvnni::Offset>(),
+    #[cfg(target_arch = "x86_64")]
     Kernel::of::<x86_64::avx512vnni::Positive>(),
     #[cfg(target_arch = "x86_64")]
     Kernel::of::<x86_64::avx2::Positive>(),
