@@ -12,6 +12,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use vector::Narrow;
 use vector::{Product, Vector};
 
 use crate::error::{Error, ErrorKind, Result};
