@@ -78,6 +78,14 @@ macro_rules! layers {
                 }
             }
 
+            /// The name of the kind with this number.
+            pub(crate) fn name_of(code: u32) -> Option<&'static str> {
+                match code {
+                    $($code => Some($name),)*
+                    _ => None,
+                }
+            }
+
             pub(crate) fn output(&self, input: &TensorType) -> Result<TensorType> {
                 match self {
                     $(Layer::$variant(layer) => layer.output(input),)*
