@@ -2,7 +2,8 @@
 //! [`available`], so that a new kernel needs no line here.
 //!
 //! `SIGNFOLD_CHECK_CASES` sets how many random cases a test draws, 200 if it is not set. Set it
-//! lower where the CPU is emulated: sizes and values keep their full ranges.
+//! lower where the CPU is emulated: lists of cases are thinned to match, but sizes and values keep
+//! their full ranges.
 
 mod epilogues;
 mod quantize;
@@ -96,6 +97,11 @@ impl Matrices {
 fn cases() -> u64 {
     let cases = std::env::var("SIGNFOLD_CHECK_CASES");
     cases.map_or(200, |cases| cases.parse().expect("SIGNFOLD_CHECK_CASES is a number"))
+}
+
+/// All of `cases`, or on slow machines some: as few of them as of the random ones.
+fn thinned<C>(cases: impl Iterator<Item = C>) -> impl Iterator<Item = C> {
+    cases.step_by((200 / self::cases()).max(1) as usize)
 }
 
 fn sample<C: Arbitrary + Debug>(check: fn(C)) {
