@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layers::Layer;
-use crate::tensor::{TensorType, Values};
+use crate::tensor::{Element, TensorType, Values};
 
 /// Elements that a row may have at most.
 pub const MAX_WIDTH: usize = 1 << 20;
@@ -48,20 +48,18 @@ impl<'a> Model<'a> {
         name: Cow<'a, str>,
         input: TensorType,
         layers: Vec<Layer<'a>>,
-        golden: Option<Golden<'a>>,
     ) -> Result<Self> {
         if name.len() > MAX_NAME_BYTES {
             let message = format!("a name of {} bytes, more than {MAX_NAME_BYTES}", name.len());
             return Err(Error::new(ErrorKind::Limit, message));
         }
         check_width(&input).map_err(|e| e.at("input"))?;
-        if layers.is_empty() {
-            return Err(Error::model("a model without layers"));
+        if input.element == Element::Index {
+            return Err(Error::model(
+                "input: positions are what models answer, not what they take",
+            ));
         }
-        if layers.len() > MAX_LAYERS {
-            let message = format!("{} layers, more than {MAX_LAYERS}", layers.len());
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        check_layer_count(layers.len())?;
         let mut types = vec![input];
         for (i, layer) in layers.iter().enumerate() {
             let output = layer
@@ -70,11 +68,15 @@ impl<'a> Model<'a> {
                 .map_err(|e| e.at(format!("layer {i} ({})", layer.name())))?;
             types.push(output);
         }
-        let model = Self { name, layers, types, golden };
-        if let Some(golden) = &model.golden {
-            model.golden_rows(golden).map_err(|e| e.at("golden"))?;
-        }
-        Ok(model)
+        Ok(Self { name, layers, types, golden: None })
+    }
+
+    /// The same model with a golden pair, if it has the model's types. What reader and
+    /// [`Model::with_golden`] both go through.
+    pub(crate) fn attach_golden(mut self, golden: Golden<'a>) -> Result<Self> {
+        self.check_golden(&golden).map_err(|e| e.at("golden"))?;
+        self.golden = Some(golden);
+        Ok(self)
     }
 
     /// The name.
@@ -107,12 +109,12 @@ impl<'a> Model<'a> {
     /// golden pair.
     ///
     /// # Errors
-    /// As [`Model::reference`].
-    pub fn with_golden(mut self, input: impl Into<Values<'a>>) -> Result<Self> {
+    /// As [`Model::reference`]; and there must be a row, and no NaN in the output, whose bits
+    /// machines do not agree on.
+    pub fn with_golden(self, input: impl Into<Values<'a>>) -> Result<Self> {
         let input = input.into();
         let output = self.reference(&input)?;
-        self.golden = Some(Golden { input, output });
-        Ok(self)
+        self.attach_golden(Golden { input, output })
     }
 
     /// What the model computes, by naive loops: the specification that every engine is held to.
@@ -143,12 +145,33 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn golden_rows(&self, golden: &Golden<'_>) -> Result<usize> {
+    fn check_golden(&self, golden: &Golden<'_>) -> Result<()> {
         let input = self.input().rows(&golden.input, "input")?;
         let output = self.output().rows(&golden.output, "output")?;
-        match input == output && input > 0 {
-            true => Ok(input),
-            false => Err(Error::model(format!("{input} input rows, {output} output rows"))),
+        if input != output || input == 0 {
+            return Err(Error::model(format!("{input} input rows, {output} output rows")));
+        }
+        if u32::try_from(input).is_err() {
+            return Err(Error::new(ErrorKind::Limit, format!("{input} rows, more than a u32")));
+        }
+        for (what, values) in [("input", &golden.input), ("output", &golden.output)] {
+            if let Values::F32(values) = values
+                && let Some(at) = values.iter().position(|x| x.is_nan())
+            {
+                return Err(Error::model(format!("element {at} of the {what} is NaN")));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn check_layer_count(count: usize) -> Result<()> {
+    match count {
+        0 => Err(Error::model("a model without layers")),
+        1..=MAX_LAYERS => Ok(()),
+        _ => {
+            let message = format!("{count} layers, more than {MAX_LAYERS}");
+            Err(Error::new(ErrorKind::Limit, message))
         }
     }
 }
@@ -185,6 +208,6 @@ impl<'a> ModelBuilder<'a> {
     /// # Errors
     /// The first layer that does not fit what comes before it, or contradicts itself, is named.
     pub fn build(self) -> Result<Model<'a>> {
-        Model::validated(self.name, self.input, self.layers, None)
+        Model::validated(self.name, self.input, self.layers)
     }
 }

@@ -66,19 +66,22 @@ impl RecordWriter {
 /// A layer being read: its record, and the bytes from its first tensor to the file's end.
 pub(crate) struct RecordReader<'a> {
     record: &'a [u8],
-    word: usize,
     tensors: Tensors<'a>,
+    /// How many words have been read.
+    word: usize,
+    /// How many tensors have been read.
+    tensor: usize,
 }
 
 impl<'a> RecordReader<'a> {
     pub(crate) fn new(record: &'a [u8; RECORD_BYTES], tensors: Tensors<'a>) -> Self {
-        Self { record, word: 0, tensors }
+        Self { record, tensors, word: 0, tensor: 0 }
     }
 
     pub(crate) fn word(&mut self) -> Result<u32> {
         let bytes = self.record.get(4 * self.word..4 * self.word + 4);
         self.word += 1;
-        bytes.map(LittleEndian::read_u32).ok_or_else(|| Error::format("layer record is too short"))
+        bytes.map(LittleEndian::read_u32).ok_or_else(|| Error::format("the record is too short"))
     }
 
     pub(crate) fn length(&mut self) -> Result<usize> {
@@ -111,22 +114,28 @@ impl<'a> RecordReader<'a> {
     }
 
     pub(crate) fn tensor_i8(&mut self, len: usize) -> Result<Cow<'a, [i8]>> {
-        self.tensors.bytes(Some(len)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
+        self.tensor(Some(len)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
     }
 
     pub(crate) fn tensor_i32(&mut self, len: usize) -> Result<Cow<'a, [i32]>> {
-        self.tensors.bytes(len.checked_mul(4)).map(words)
+        self.tensor(len.checked_mul(4)).map(words)
     }
 
     pub(crate) fn tensor_f32(&mut self, len: usize) -> Result<Cow<'a, [f32]>> {
-        self.tensors.bytes(len.checked_mul(4)).map(words)
+        self.tensor(len.checked_mul(4)).map(words)
+    }
+
+    fn tensor(&mut self, len: Option<usize>) -> Result<&'a [u8]> {
+        let bytes = self.tensors.bytes(len).map_err(|e| e.at(format!("tensor {}", self.tensor)));
+        self.tensor += 1;
+        bytes
     }
 
     /// The tensors that follow this layer's; refuses words that mean nothing and are not zero.
     pub(crate) fn finish(self) -> Result<Tensors<'a>> {
         match self.record[(4 * self.word).min(RECORD_BYTES)..].iter().all(|&b| b == 0) {
             true => Ok(self.tensors),
-            false => Err(Error::format("unused bytes of the layer record are not zero")),
+            false => Err(Error::format("unused bytes of the record are not zero")),
         }
     }
 }
@@ -152,17 +161,17 @@ impl<'a> Tensors<'a> {
     pub(crate) fn bytes(&mut self, len: Option<usize>) -> Result<&'a [u8]> {
         let padded = len.and_then(|len| len.checked_next_multiple_of(ALIGN));
         let (Some(len), Some(padded)) = (len, padded) else {
-            return Err(Error::format("the size of a tensor overflows"));
+            return Err(Error::format("its size overflows"));
         };
         let Some((tensor, rest)) = self.rest.split_at_checked(padded) else {
             return Err(Error::format(format!(
-                "a tensor of {len} bytes (padded to {padded}) does not fit the {} bytes left",
+                "its {len} bytes, padded to {padded}, are not there: {} are left of the file",
                 self.rest.len()
             )));
         };
         let (tensor, padding) = tensor.split_at(len);
         if padding.iter().any(|&b| b != 0) {
-            return Err(Error::format("padding after a tensor is not zero"));
+            return Err(Error::format("the padding after it is not zero"));
         }
         self.rest = rest;
         Ok(tensor)

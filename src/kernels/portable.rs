@@ -1,7 +1,7 @@
 //! Any CPU, through the `wide` crate: bytes widened to 16 bits, multiplied and added in pairs.
 //!
 //! ```text
-//! sums += dot(w01, x01) + dot(w23, x23)         (i16 x i16 pairs -> i32)
+//! sums += dot(w02, x02) + dot(w13, x13)         (i16 x i16 pairs -> i32)
 //! ```
 //! Weights are widened when they are packed. No sign trick: it pays only where the hardware
 //! multiplies unsigned bytes by signed ones.
@@ -148,15 +148,14 @@ impl Product for Native {
     const IN_FLIGHT: usize = 2;
     const WEIGHT_BYTES: usize = 64;
 
-    /// Weights 0 and 1 of all lanes, weights 2 and 3 of all lanes.
+    /// Weights 0 and 2 of all lanes, weights 1 and 3 of all lanes.
     type Weights = [i16x16; 2];
     type Inputs = [i16x16; 2];
 
     fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        let widened = [0, 2]
-            .map(|k| weights.iter().flat_map(move |w| [i16::from(w[k]), i16::from(w[k + 1])]));
-        for (packed, w) in packed.chunks_exact_mut(2).zip(widened.into_iter().flatten()) {
-            packed.copy_from_slice(&w.to_ne_bytes());
+        let pairs = |k: usize| weights.iter().flat_map(move |w| [w[k], w[k + 2]]);
+        for (packed, w) in packed.chunks_exact_mut(2).zip(pairs(0).chain(pairs(1))) {
+            packed.copy_from_slice(&i16::from(w).to_ne_bytes());
         }
     }
 
@@ -167,8 +166,9 @@ impl Product for Native {
 
     #[inline(always)]
     fn inputs(_: Wide, group: [u8; GROUP]) -> [i16x16; 2] {
-        let [a, b, c, d] = group.map(|x| i16::from(x as i8));
-        [[a, b], [c, d]].map(|pair| cast(i32x8::splat(cast(pair))))
+        // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened.
+        let both: i16x16 = cast(i32x8::splat(i32::from_le_bytes(group)));
+        [(both << 8) >> 8, both >> 8]
     }
 
     #[inline(always)]

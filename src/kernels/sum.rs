@@ -196,17 +196,18 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
             }
         }
         let bytes = V * P::WEIGHT_BYTES;
-        let turns = groups / S * S;
-        for (turn, weights) in weights[..turns * bytes].chunks_exact(S * bytes).enumerate() {
-            for s in 0..S {
-                let weights = &weights[s * bytes..][..bytes];
-                multiply::<P, R, V>(vector, &mut sets[s], weights, |r| rows[r][turn * S + s]);
+        let turns = groups / S;
+        let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
+        for (turn, weights) in weights.chunks_exact(S * bytes).enumerate() {
+            for (s, set) in sets.iter_mut().enumerate() {
+                multiply::<P, R, V>(vector, set, &weights[s * bytes..][..bytes], |r| {
+                    in_turns[r][turn][s]
+                });
             }
         }
-        for group in turns..groups {
-            multiply::<P, R, V>(vector, &mut sets[0], &weights[group * bytes..][..bytes], |r| {
-                rows[r][group]
-            });
+        for group in turns * S..groups {
+            let weights = &weights[group * bytes..][..bytes];
+            multiply::<P, R, V>(vector, &mut sets[0], weights, |r| rows[r][group]);
         }
         let mut sums = sets[0];
         for set in &sets[1..] {

@@ -41,7 +41,6 @@ pub(crate) trait Kind<'a>: Sized {
 pub(crate) struct Place {
     pub kernel: &'static Kernel,
     pub input: TensorType,
-    pub output: TensorType,
     /// The form of 8-bit inputs, and the one 8-bit outputs are to have.
     pub input_form: Form,
     pub output_form: Form,
@@ -76,6 +75,14 @@ macro_rules! layers {
             pub(crate) fn code(&self) -> u32 {
                 match self {
                     $(Layer::$variant(_) => $code,)*
+                }
+            }
+
+            /// The name of the kind with this number.
+            pub(crate) fn name_of(code: u32) -> Option<&'static str> {
+                match code {
+                    $($code => Some($name),)*
+                    _ => None,
                 }
             }
 

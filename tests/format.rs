@@ -1,0 +1,331 @@
+//! The `.sfold` file: what is written is read back, in one form only, and in place.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use common::{Rng, random_input, random_model, seal};
+use signfold::layers::{
+    Activation, Bias, Dense, DenseInput, DenseOutput, Layer, Pointwise, Quantize, Softmax,
+};
+use signfold::quant::{Int8, QuantParams};
+use signfold::{
+    Element, ErrorKind, MAX_LAYERS, MAX_NAME_BYTES, Model, TensorType, Values, WeightLayout,
+};
+
+const SEEDS: u64 = 400;
+
+/// The seeds of models whose files are no longer than this.
+fn small_models(bytes: usize) -> impl Iterator<Item = u64> {
+    (0..SEEDS).filter(move |&seed| random_model(seed).write().len() <= bytes)
+}
+
+/// The file's bytes at an address that is `offset` more than a multiple of 64.
+struct Aligned {
+    room: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Aligned {
+    fn new(file: &[u8], offset: usize) -> Self {
+        let mut room = vec![0; file.len() + 128];
+        let start = room.as_ptr().align_offset(64) + offset;
+        room[start..][..file.len()].copy_from_slice(file);
+        Self { room, start, len: file.len() }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        &self.room[self.start..][..self.len]
+    }
+}
+
+#[test]
+fn random_models_are_read_back() {
+    for seed in 0..SEEDS {
+        let model = random_model(seed);
+        let file = model.write();
+        assert_eq!(file.len() % 64, 0);
+        let read = Model::read(&file).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        assert_eq!(read, model, "seed {seed}");
+        assert_eq!(read.write(), file, "seed {seed}: one model, one file");
+        assert_eq!(read.into_owned(), model, "seed {seed}");
+    }
+}
+
+/// What the files say matters bit by bit: two models that differ in a bit have different files.
+#[test]
+fn a_sign_of_zero_is_kept() {
+    let clip = |min| {
+        Model::builder("clip", TensorType::f32(1))
+            .layer(Pointwise { activation: Activation::Clip { min, max: 1.0 }, output: None })
+            .build()
+            .unwrap()
+            .write()
+    };
+    assert_ne!(clip(0.0), clip(-0.0));
+    assert_eq!(Model::read(&clip(-0.0)).unwrap().write(), clip(-0.0));
+}
+
+/// Bytes that stand for something are all the bytes there are: changing any one of them gives a
+/// file that is refused, or that means something else.
+#[test]
+fn every_accepted_file_has_its_own_meaning() {
+    let (mut refused, mut accepted) = (0, 0);
+    for seed in small_models(1280).take(8) {
+        let file = random_model(seed).write();
+        // 0.0 == -0.0, but what is printed tells them apart.
+        let meaning = format!("{:?}", Model::read(&file).unwrap());
+        let rng = &mut Rng::new(seed);
+        for at in 0..file.len() {
+            let mut changed = file.clone();
+            changed[at] ^= 1 << rng.below(8);
+            seal(&mut changed);
+            if (16..32).contains(&at) {
+                continue; // sealing undid the change
+            }
+            match Model::read(&changed) {
+                Err(_) => refused += 1,
+                Ok(read) => {
+                    assert_eq!(read.write(), changed, "seed {seed}, byte {at}");
+                    assert_ne!(format!("{read:?}"), meaning, "seed {seed}, byte {at}");
+                    accepted += 1;
+                }
+            }
+        }
+    }
+    assert!(refused > 1000 && accepted > 500, "{refused} refused, {accepted} accepted");
+}
+
+#[test]
+fn weights_stay_where_they_are() {
+    for seed in 0..SEEDS {
+        let file = Aligned::new(&random_model(seed).write(), 0);
+        let range = file.bytes().as_ptr_range();
+        let inside = |start: *const u8| range.contains(&start);
+        let model = Model::read(file.bytes()).unwrap();
+        assert!(inside(model.name().as_ptr()));
+        for (layer, ..) in model.layers() {
+            let Layer::Dense(dense) = layer else { continue };
+            assert!(inside(dense.weights().as_ptr().cast()));
+            assert!(inside(dense.scales().as_ptr().cast()));
+            assert!(dense.zero_points().is_empty() || inside(dense.zero_points().as_ptr().cast()));
+            assert!(match dense.bias_values() {
+                Bias::None => true,
+                Bias::I32(bias) => inside(bias.as_ptr().cast()),
+                Bias::F32(bias) => inside(bias.as_ptr().cast()),
+            });
+        }
+        let golden = model.golden();
+        for values in golden.iter().flat_map(|golden| [&golden.input, &golden.output]) {
+            assert!(match values {
+                Values::F32(values) => inside(values.as_ptr().cast()),
+                Values::I8(values) => inside(values.as_ptr().cast()),
+                Values::U8(values) => inside(values.as_ptr()),
+                Values::U32(values) => inside(values.as_ptr().cast()),
+                other => panic!("unknown values {other:?}"),
+            });
+        }
+    }
+}
+
+#[test]
+fn any_alignment_reads_the_same_model() {
+    for seed in 0..SEEDS {
+        let model = random_model(seed);
+        let file = Aligned::new(&model.write(), 1 + seed as usize % 63);
+        assert_eq!(Model::read(file.bytes()).unwrap(), model, "seed {seed}");
+    }
+}
+
+#[test]
+fn the_largest_models_that_limits_allow() {
+    let relu = Pointwise { activation: Activation::Relu, output: None };
+    let name = "n".repeat(MAX_NAME_BYTES);
+    let builder = Model::builder(name.clone(), TensorType::f32(signfold::MAX_WIDTH));
+    let model = (0..MAX_LAYERS).fold(builder, |builder, _| builder.layer(relu)).build().unwrap();
+    let file = model.write();
+    assert_eq!(file.len(), 64 + 64 * MAX_LAYERS + 256);
+    assert_eq!(Model::read(&file).unwrap(), model);
+
+    let empty = Model::builder("", TensorType::f32(1)).layer(relu).build().unwrap();
+    assert_eq!(empty.write().len(), 128);
+    assert_eq!(Model::read(&empty.write()).unwrap().name(), "");
+}
+
+/// Layouts of 64 bytes are part of the format: these bytes must never change.
+#[test]
+fn a_file_byte_by_byte() {
+    let params = QuantParams::new(Int8::U8, 0.5, 3).unwrap();
+    let model = Model::builder("été", TensorType::f32(2))
+        .layer(Quantize { output: params })
+        .build()
+        .unwrap()
+        .with_golden(vec![1.0, -1.5])
+        .unwrap();
+    let word = |word: u32| word.to_le_bytes();
+    let mut file = b"\x89SFOLD\r\n".to_vec();
+    for field in [1, 0, 6 * 64, 0, 0, 0, 1, 1, 5, 2, 0, 0, 0, 0] {
+        file.extend(word(field));
+    }
+    for field in [2, 2, 0.5_f32.to_bits(), 3] {
+        file.extend(word(field));
+    }
+    let digest = xxhash_rust::xxh3::xxh3_64(&[5, 0]);
+    let golden = [1.0_f32.to_le_bytes(), (-1.5_f32).to_le_bytes()].concat();
+    for (part, end) in
+        [("été".as_bytes(), 192), (&golden, 256), (&[5, 0], 320), (&digest.to_le_bytes(), 384)]
+    {
+        file.resize(end - 64, 0);
+        file.extend(part);
+    }
+    file.resize(6 * 64, 0);
+    seal(&mut file);
+    assert_eq!(model.write(), file);
+    assert_eq!(file[24..32], 0xC839_7530_9DDF_7670_u64.to_le_bytes(), "the checksum");
+}
+
+/// Files written by this release or an earlier one. They are the fuzzer's seeds, too.
+#[test]
+fn committed_files_stay_readable() {
+    let mut count = 0;
+    for entry in std::fs::read_dir(seeds().join("read_model")).unwrap() {
+        let path = entry.unwrap().path();
+        let file = std::fs::read(&path).unwrap();
+        let model = Model::read(&file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        assert_eq!(model.write(), file, "{}", path.display());
+        if let Some(golden) = model.golden() {
+            let output = model.reference(&golden.input).unwrap();
+            assert_eq!(output.digest(), golden.output.digest(), "{}", path.display());
+        }
+        count += 1;
+    }
+    assert!(count >= 10, "{count} files");
+}
+
+fn seeds() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds")
+}
+
+#[test]
+#[ignore = "a tool: writes the seeds of the fuzz targets"]
+fn write_fuzz_seeds() {
+    for seed in small_models(2048).take(16) {
+        let path = seeds().join(format!("read_model/random-{seed}.sfold"));
+        std::fs::write(path, random_model(seed).write()).unwrap();
+    }
+    for (i, [m, n, k]) in [[1, 1, 1], [13, 33, 7], [4, 17, 64], [2, 64, 5]].iter().enumerate() {
+        let mut bytes = vec![*m, *n, *k];
+        bytes.extend(Rng::new(i as u64).vec(200, |rng| rng.i8() as u8));
+        std::fs::write(seeds().join(format!("gemm_vs_reference/{m}x{n}x{k}")), bytes).unwrap();
+    }
+}
+
+/// Tells which kinds and options a model has.
+fn features(model: &Model<'_>) -> Vec<String> {
+    let mut features = vec![
+        format!("input {}", model.input().element.name()),
+        format!("output {}", model.output().element.name()),
+        format!("golden {}", model.golden().is_some()),
+    ];
+    let variant = |debug: String| debug.split([' ', '(']).next().unwrap().to_owned();
+    for (layer, input, _) in model.layers() {
+        let of = match input.element {
+            Element::F32 => "f32",
+            _ => "int8",
+        };
+        features.push(format!("{of} {}", layer.name()));
+        match layer {
+            Layer::Dense(dense) => {
+                let lengths = |len| match len {
+                    0 => "none",
+                    1 => "one",
+                    _ => "each",
+                };
+                let output = match dense.output_kind() {
+                    DenseOutput::F32 => "f32",
+                    DenseOutput::Int8(..) => "int8",
+                };
+                features.extend([
+                    format!("dense {:?} {output}", dense.input_kind()),
+                    format!("dense scales {}", lengths(dense.scales().len())),
+                    format!("dense zero points {}", lengths(dense.zero_points().len())),
+                    format!("dense {of} {}", variant(format!("{:?}", dense.bias_values()))),
+                    format!("dense {}", variant(format!("{:?}", dense.fused_activation()))),
+                ]);
+            }
+            Layer::Pointwise(pointwise) => {
+                features.push(format!("{of} {}", variant(format!("{:?}", pointwise.activation))));
+            }
+            _ => {}
+        }
+    }
+    features
+}
+
+/// The generator makes everything there is; tests built on it depend on that.
+#[test]
+fn random_models_cover_everything() {
+    let found: BTreeSet<String> = (0..SEEDS).flat_map(|s| features(&random_model(s))).collect();
+    let mut wanted = Vec::new();
+    let mut want = |kind: &str, options: &[&str]| {
+        wanted.extend(options.iter().map(|option| format!("{kind} {option}")));
+    };
+    let clamps = ["Identity", "Relu", "Relu6", "Clip"];
+    let others = ["LeakyRelu", "Tanh", "Sigmoid", "Gelu", "GeluTanh"];
+    want("input", &["f32", "i8", "u8"]);
+    want("output", &["f32", "i8", "u8", "u32"]);
+    want("golden", &["true", "false"]);
+    want("f32", &["dense", "quantize", "pointwise", "softmax", "argmax"]);
+    want("int8", &["dense", "dequantize", "pointwise", "argmax"]);
+    want("dense", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
+    want("dense scales", &["one", "each"]);
+    want("dense zero points", &["none", "one", "each"]);
+    want("dense f32", &["None", "F32"]);
+    want("dense int8", &["None", "I32", "F32"]);
+    want("dense", &clamps);
+    for of in ["f32", "int8"] {
+        want(of, &clamps);
+        want(of, &others);
+    }
+    let missing: Vec<_> = wanted.iter().filter(|&feature| !found.contains(feature)).collect();
+    assert!(missing.is_empty(), "no random model has {missing:?}");
+}
+
+#[test]
+fn models_do_not_take_positions() {
+    let input = TensorType { width: 3, element: Element::Index };
+    let error = Model::builder("", input).layer(signfold::layers::Argmax).build().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Model);
+    assert!(error.to_string().starts_with("input: "), "{error}");
+}
+
+#[test]
+fn golden_pairs_are_checked_when_attached() {
+    let softmax = Model::builder("", TensorType::f32(2)).layer(Softmax).build().unwrap();
+    let refused = |input: Vec<f32>, what: &str| {
+        let error = softmax.clone().with_golden(input).unwrap_err();
+        assert!(error.to_string().contains(what), "{error}");
+    };
+    refused(vec![], "0 input rows");
+    refused(vec![1.0, f32::NAN], "golden: element 1 of the input is NaN");
+    refused(vec![1.0, f32::INFINITY], "of the output is NaN");
+    let model = softmax.with_golden(vec![1.0, 2.0, 3.0, 3.0]).unwrap();
+    assert_eq!(model.golden().unwrap().output.len(), 4);
+}
+
+#[test]
+fn a_whole_batch_of_golden_rows_is_one_batch() {
+    // Quantized per tensor, a row's result depends on the rows it comes with.
+    let dense = Dense::new(vec![1, -2], WeightLayout::OutIn, 1, 2).unwrap();
+    let model = Model::builder("", TensorType::f32(2))
+        .layer(dense.input(DenseInput::PerTensor))
+        .build()
+        .unwrap();
+    let model = model.clone().with_golden(random_input(&model, 5, 1)).unwrap();
+    let file = model.write();
+    let read = Model::read(&file).unwrap();
+    let golden = read.golden().unwrap();
+    assert_eq!(read.reference(&golden.input).unwrap(), golden.output);
+}
