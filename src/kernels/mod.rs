@@ -3,6 +3,8 @@
 //! [`available`] lists what this CPU can run, fastest first. Every kernel computes the same bits;
 //! `reference` holds the naive loops that say which.
 
+#[cfg(test)]
+mod check;
 pub(crate) mod edges;
 mod peak;
 mod portable;
