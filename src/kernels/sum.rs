@@ -12,6 +12,8 @@
 //! A single row splits its inputs over several sets of sums instead, to hide the latency of the
 //! additions; sums of integers do not depend on the order.
 
+#![expect(clippy::needless_range_loop, reason = "r and v say which row and vector")]
+
 use core::marker::PhantomData;
 
 use super::vector::{Narrow, Op, Product, Vector};
