@@ -99,7 +99,6 @@ impl Engine {
             let place = Place {
                 kernel,
                 input,
-                output,
                 input_form: if i == 0 { outer(input) } else { inner },
                 output_form: if i == last { outer(output) } else { inner },
                 tight: i == 0,

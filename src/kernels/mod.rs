@@ -12,6 +12,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use vector::Narrow;
 use vector::{Product, Vector};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -67,12 +68,15 @@ pub struct Kernel {
     pub(crate) sum: fn(&sum::Panels<'_>, &sum::Inputs<'_>, sum::Epilogue<'_>),
     pub(crate) quantize: fn(&[f32], &mut [u8], &edges::Quantizer) -> bool,
     peak: fn(usize) -> usize,
+    read: fn(&[i32]) -> i32,
 }
 
 /// All kernels of this architecture, fastest first. One line each.
 static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     Kernel::of::<x86_64::avx512vnni::Offset>(),
+    #[cfg(target_arch = "x86_64")]
+    Kernel::of::<x86_64::avxvnni::Offset>(),
     #[cfg(target_arch = "x86_64")]
     Kernel::of::<x86_64::avx512vnni::Positive>(),
     #[cfg(target_arch = "x86_64")]
@@ -123,6 +127,7 @@ impl Kernel {
             sum: sum::sum::<P>,
             quantize: edges::quantize::<P::Vector>,
             peak: peak::peak::<P>,
+            read: peak::read::<P::Vector>,
         }
     }
 
@@ -146,6 +151,13 @@ impl Kernel {
     /// rate is the limit that no shape can beat with this technique.
     pub fn peak(&self, rounds: usize) -> usize {
         (self.peak)(rounds)
+    }
+
+    /// Reads all of `values`, a multiple of 128 long, with the kernel's own vectors; answers
+    /// something that depends on each. The rate is the limit for a single row, whose every weight
+    /// must be read once.
+    pub fn read(&self, values: &[i32]) -> i32 {
+        (self.read)(values)
     }
 
     /// `i32` sums in a vector.

@@ -1,4 +1,4 @@
-//! What the product instructions can do at best, to measure kernels against.
+//! What the machine can do at best, to measure kernels against: products, and reading memory.
 
 use core::hint::black_box;
 use core::marker::PhantomData;
@@ -6,38 +6,41 @@ use core::marker::PhantomData;
 use super::vector::{Op, Product, Vector};
 use super::{GROUP, proven};
 
-/// Sums of a tile: more than any instruction set keeps in registers would measure memory.
-const TILES: [usize; 2] = [12, 4];
-
 /// Runs `rounds` rounds of a tile's products; answers how many multiply-accumulates they are.
 pub(crate) fn peak<P: Product>(rounds: usize) -> usize {
-    let vector = proven::<P::Vector>();
-    let [many, few] = TILES;
-    let rows = if P::ROWS >= many {
-        vector.vectorize(Peak::<P, 12> { product: PhantomData, rounds });
-        many
-    } else {
-        vector.vectorize(Peak::<P, 4> { product: PhantomData, rounds });
-        few
-    };
-    rounds * rows * 2 * P::Vector::LANES * GROUP
+    macro_rules! tiles {
+        ($($rows:literal x $vectors:literal),*) => {
+            match (P::ROWS, P::VECTORS) {
+                $(($rows, $vectors) => {
+                    let peak = Peak::<P, $rows, $vectors> { product: PhantomData, rounds };
+                    proven::<P::Vector>().vectorize(peak);
+                })*
+                _ => unreachable!("a tile size that peak() does not know"),
+            }
+        };
+    }
+    tiles!(12 x 2, 6 x 2, 4 x 2, 4 x 1);
+    rounds * P::ROWS * P::VECTORS * P::Vector::LANES * GROUP
 }
 
-/// `R` rows times 2 vectors, as in the largest tiles, but always the same weights.
-struct Peak<P, const R: usize> {
+/// The largest tile, `R` rows times `V` vectors, but always with the same weights.
+struct Peak<P, const R: usize, const V: usize> {
     product: PhantomData<P>,
     rounds: usize,
 }
 
-impl<P: Product, const R: usize> Op<P::Vector> for Peak<P, R> {
+impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, V> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, vector: P::Vector) {
         let packed = black_box([1; 256]);
         let inputs = black_box([[3; GROUP]; R]);
-        let weights = [0, P::WEIGHT_BYTES].map(|at| P::weights(vector, &packed[at..]));
-        let mut sums = [[vector.int(0); 2]; R];
+        let mut weights = [P::weights(vector, &packed); V];
+        for (v, weights) in weights.iter_mut().enumerate().skip(1) {
+            *weights = P::weights(vector, &packed[v * P::WEIGHT_BYTES..]);
+        }
+        let mut sums = [[vector.int(0); V]; R];
         for _ in 0..self.rounds {
             // Inputs are read anew each time, as a kernel must; loads have ports of their own.
             let inputs = black_box(&inputs);
@@ -53,5 +56,35 @@ impl<P: Product, const R: usize> Op<P::Vector> for Peak<P, R> {
             vector.store_int(sum, &mut out[..P::Vector::LANES]);
             black_box(out);
         }
+    }
+}
+
+/// Reads all of `values`, a multiple of 128 long; answers something that depends on each.
+pub(crate) fn read<V: Vector>(values: &[i32]) -> i32 {
+    proven::<V>().vectorize(Read { values })
+}
+
+struct Read<'a> {
+    values: &'a [i32],
+}
+
+impl<V: Vector> Op<V> for Read<'_> {
+    type Output = i32;
+
+    #[inline(always)]
+    fn run(self, vector: V) -> i32 {
+        let mut sums = [vector.int(0); 8];
+        for values in self.values.chunks_exact(8 * V::LANES) {
+            for (sum, values) in sums.iter_mut().zip(values.chunks_exact(V::LANES)) {
+                *sum = vector.add(*sum, vector.load_int(values));
+            }
+        }
+        let mut sum = sums[0];
+        for &other in &sums[1..] {
+            sum = vector.add(sum, other);
+        }
+        let mut lanes = [0; 16];
+        vector.store_int(sum, &mut lanes[..V::LANES]);
+        lanes.iter().fold(0, |a, &b| a.wrapping_add(b))
     }
 }

@@ -1,7 +1,7 @@
 //! Any CPU, through the `wide` crate: bytes widened to 16 bits, multiplied and added in pairs.
 //!
 //! ```text
-//! sums += dot(w01, x01) + dot(w23, x23)         (i16 x i16 pairs -> i32)
+//! sums += dot(w02, x02) + dot(w13, x13)         (i16 x i16 pairs -> i32)
 //! ```
 //! Weights are widened when they are packed. No sign trick: it pays only where the hardware
 //! multiplies unsigned bytes by signed ones.
@@ -9,7 +9,7 @@
 use bytemuck::{cast, pod_read_unaligned};
 use wide::{f32x8, i16x16, i32x8};
 
-use super::vector::{Op, Product, Vector};
+use super::vector::{Narrow, Op, Product, Vector};
 use super::{GROUP, Technique};
 
 /// Vectors of 8 lanes, of whatever the compiler has.
@@ -21,6 +21,7 @@ impl Vector for Wide {
 
     type Int = i32x8;
     type Float = f32x8;
+    type Bytes = [[u8; 8]; 4];
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -49,11 +50,6 @@ impl Vector for Wide {
     #[inline(always)]
     fn store_int(self, values: i32x8, to: &mut [i32]) {
         store(to, values.to_array());
-    }
-
-    #[inline(always)]
-    fn store_bytes(self, values: i32x8, to: &mut [u8]) {
-        store(to, values.to_array().map(|value| value as u8));
     }
 
     #[inline(always)]
@@ -119,9 +115,31 @@ impl Vector for Wide {
     #[inline(always)]
     fn round(self, a: f32x8) -> i32x8 {
         // Adding 1.5 * 2^23 leaves no bit for a fraction: the addition itself rounds half to
-        // even, for all the small numbers that come here.
+        // even, for all numbers of 16 bits.
         let magic = f32x8::splat(12_582_912.0);
-        (a + magic - magic).fast_trunc_int()
+        let limit = f32x8::splat(32768.0);
+        let clamped = self.min_float(self.max_float(a, -limit), limit);
+        (clamped + magic - magic).fast_trunc_int()
+    }
+
+    #[inline(always)]
+    fn narrow(self, values: [i32x8; 4], by: &Narrow) -> [[u8; 8]; 4] {
+        let [zero_point, min, max] = [by.zero_point, by.min, by.max].map(i32::from);
+        values.map(|values| {
+            let shifted = values + i32x8::splat(zero_point);
+            let clamped = shifted.max(i32x8::splat(min)).min(i32x8::splat(max));
+            clamped.to_array().map(|value| value as u8 ^ by.flip)
+        })
+    }
+
+    #[inline(always)]
+    fn store_quarter(self, bytes: [[u8; 8]; 4], quarter: usize, to: &mut [u8]) {
+        store(to, bytes[quarter]);
+    }
+
+    #[inline(always)]
+    fn store_half(self, bytes: [[u8; 8]; 4], half: usize, to: &mut [u8]) {
+        to[..16].copy_from_slice(bytes[2 * half..][..2].as_flattened());
     }
 }
 
@@ -148,15 +166,14 @@ impl Product for Native {
     const IN_FLIGHT: usize = 2;
     const WEIGHT_BYTES: usize = 64;
 
-    /// Weights 0 and 1 of all lanes, weights 2 and 3 of all lanes.
+    /// Weights 0 and 2 of all lanes, weights 1 and 3 of all lanes.
     type Weights = [i16x16; 2];
     type Inputs = [i16x16; 2];
 
     fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        let widened = [0, 2]
-            .map(|k| weights.iter().flat_map(move |w| [i16::from(w[k]), i16::from(w[k + 1])]));
-        for (packed, w) in packed.chunks_exact_mut(2).zip(widened.into_iter().flatten()) {
-            packed.copy_from_slice(&w.to_ne_bytes());
+        let pairs = |k: usize| weights.iter().flat_map(move |w| [w[k], w[k + 2]]);
+        for (packed, w) in packed.chunks_exact_mut(2).zip(pairs(0).chain(pairs(1))) {
+            packed.copy_from_slice(&i16::from(w).to_ne_bytes());
         }
     }
 
@@ -167,8 +184,9 @@ impl Product for Native {
 
     #[inline(always)]
     fn inputs(_: Wide, group: [u8; GROUP]) -> [i16x16; 2] {
-        let [a, b, c, d] = group.map(|x| i16::from(x as i8));
-        [[a, b], [c, d]].map(|pair| cast(i32x8::splat(cast(pair))))
+        // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened.
+        let both: i16x16 = cast(i32x8::splat(i32::from_le_bytes(group)));
+        [(both << 8) >> 8, both >> 8]
     }
 
     #[inline(always)]

@@ -14,7 +14,7 @@
 
 use core::marker::PhantomData;
 
-use super::vector::{Op, Product, Vector};
+use super::vector::{Narrow, Op, Product, Vector};
 use super::{GROUP, proven};
 
 /// Packed weights, and what belongs to each output.
@@ -51,17 +51,8 @@ pub(crate) struct Correction<'a> {
 pub(crate) enum Epilogue<'a> {
     /// They are stored as they are, in rows of `width`.
     Int { out: &'a mut [i32], width: usize },
-    /// [`requantize_nearest`](crate::quant::requantize_nearest) to bytes, in rows of `stride`
-    /// of which `width` may be written.
-    Bytes {
-        out: &'a mut [u8],
-        stride: usize,
-        width: usize,
-        multipliers: &'a [f32],
-        min: f32,
-        max: f32,
-        zero_point: i32,
-    },
+    /// `narrow(round(sum * multiplier))`, in rows of `stride` of which `width` may be written.
+    Bytes { out: &'a mut [u8], stride: usize, width: usize, multipliers: &'a [f32], narrow: Narrow },
     /// `sum * (row scale * scale) + bias`, clamped, in rows of `stride` of which `width` may be
     /// written. Without row scales they are 1.
     Float {
@@ -196,17 +187,18 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
             }
         }
         let bytes = V * P::WEIGHT_BYTES;
-        let turns = groups / S * S;
-        for (turn, weights) in weights[..turns * bytes].chunks_exact(S * bytes).enumerate() {
-            for s in 0..S {
-                let weights = &weights[s * bytes..][..bytes];
-                multiply::<P, R, V>(vector, &mut sets[s], weights, |r| rows[r][turn * S + s]);
+        let turns = groups / S;
+        let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
+        for (turn, weights) in weights.chunks_exact(S * bytes).enumerate() {
+            for (s, set) in sets.iter_mut().enumerate() {
+                multiply::<P, R, V>(vector, set, &weights[s * bytes..][..bytes], |r| {
+                    in_turns[r][turn][s]
+                });
             }
         }
-        for group in turns..groups {
-            multiply::<P, R, V>(vector, &mut sets[0], &weights[group * bytes..][..bytes], |r| {
-                rows[r][group]
-            });
+        for group in turns * S..groups {
+            let weights = &weights[group * bytes..][..bytes];
+            multiply::<P, R, V>(vector, &mut sets[0], weights, |r| rows[r][group]);
         }
         let mut sums = sets[0];
         for set in &sets[1..] {
@@ -232,43 +224,43 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
                 }
             }
         }
-        for v in 0..V {
-            let output = first + v * Self::LANES;
-            let column: [Int<P>; R] = core::array::from_fn(|r| sums[r][v]);
-            match self.epilogue {
-                Epilogue::Int { out, width } => {
+        match self.epilogue {
+            Epilogue::Int { out, width } => {
+                for (r, v) in each::<R, V>() {
+                    let output = first + v * Self::LANES;
+                    let out = &mut out[(self.row + r) * *width + output..];
                     let lanes = Self::LANES.min(*width - output);
-                    for (r, sums) in column.into_iter().enumerate() {
-                        let start = (self.row + r) * *width + output;
-                        vector.store_int(sums, &mut out[start..start + lanes]);
+                    vector.store_int(sums[r][v], &mut out[..lanes]);
+                }
+            }
+            Epilogue::Bytes { out, stride, width, multipliers, narrow } => {
+                let mut rounded = sums;
+                for v in 0..V {
+                    let by = &multipliers[first + v * Self::LANES..][..Self::LANES];
+                    let by = vector.load_float(by);
+                    for r in 0..R {
+                        let real = vector.mul_float(vector.to_float(sums[r][v]), by);
+                        rounded[r][v] = vector.round(real);
                     }
                 }
-                Epilogue::Bytes { out, stride, width, multipliers, min, max, zero_point } => {
-                    let lanes = Self::LANES.min(*width - output);
-                    let multipliers = vector.load_float(&multipliers[output..][..Self::LANES]);
-                    let (min, max) = (vector.float(*min), vector.float(*max));
-                    let zero_point = vector.int(*zero_point);
-                    for (r, sums) in column.into_iter().enumerate() {
-                        let real = vector.mul_float(vector.to_float(sums), multipliers);
-                        let clamped = vector.min_float(vector.max_float(real, min), max);
-                        let bytes = vector.add(vector.round(clamped), zero_point);
-                        let start = (self.row + r) * *stride + output;
-                        vector.store_bytes(bytes, &mut out[start..start + lanes]);
-                    }
-                }
-                Epilogue::Float { out, stride, width, scales, row_scales, bias, min, max } => {
+                let out = &mut out[self.row * *stride..];
+                Self::store_bytes(vector, &rounded, narrow, out, first, *stride, *width);
+            }
+            Epilogue::Float { out, stride, width, scales, row_scales, bias, min, max } => {
+                let (min, max) = (vector.float(*min), vector.float(*max));
+                for v in 0..V {
+                    let output = first + v * Self::LANES;
                     let lanes = Self::LANES.min(*width - output);
                     let scales = vector.load_float(&scales[output..][..Self::LANES]);
                     let bias = bias.map(|bias| vector.load_float(&bias[output..][..Self::LANES]));
-                    let (min, max) = (vector.float(*min), vector.float(*max));
-                    for (r, sums) in column.into_iter().enumerate() {
+                    for r in 0..R {
                         let scale = match row_scales {
                             Some(rows) => {
                                 vector.mul_float(vector.float(rows[self.row + r]), scales)
                             }
                             None => scales,
                         };
-                        let mut real = vector.mul_float(vector.to_float(sums), scale);
+                        let mut real = vector.mul_float(vector.to_float(sums[r][v]), scale);
                         if let Some(bias) = bias {
                             real = vector.add_float(real, bias);
                         }
@@ -280,6 +272,42 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
             }
         }
     }
+
+    /// Narrows and stores four vectors at a time: of two rows, or of four if the panel is narrow.
+    #[inline(always)]
+    fn store_bytes(
+        vector: P::Vector,
+        values: &Sums<P, R, V>,
+        narrow: &Narrow,
+        out: &mut [u8],
+        first: usize,
+        stride: usize,
+        width: usize,
+    ) {
+        let whole = first + V * Self::LANES <= width;
+        for r in (0..R).step_by(4 / V) {
+            // Rows that are not there repeat the last one and are not stored.
+            let value = |i: usize| values[(r + i / V).min(R - 1)][i % V];
+            let bytes = vector.narrow([value(0), value(1), value(2), value(3)], narrow);
+            for i in 0..(4 / V).min(R - r) {
+                let out = &mut out[(r + i) * stride + first..];
+                if V == 2 && whole {
+                    vector.store_half(bytes, i, &mut out[..2 * Self::LANES]);
+                    continue;
+                }
+                for v in 0..V {
+                    let lanes = Self::LANES.min(width - first - v * Self::LANES);
+                    let out = &mut out[v * Self::LANES..][..lanes];
+                    vector.store_quarter(bytes, i * V + v, out);
+                }
+            }
+        }
+    }
+}
+
+/// The places of a tile's vectors.
+fn each<const R: usize, const V: usize>() -> impl Iterator<Item = (usize, usize)> {
+    (0..R).flat_map(|r| (0..V).map(move |v| (r, v)))
 }
 
 /// One group of inputs of `R` rows, times its weights, onto the sums.

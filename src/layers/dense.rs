@@ -9,11 +9,11 @@
 
 use std::borrow::Cow;
 
-use super::edges::{expect_f32, expect_int8, refuse_nan};
+use super::edges::{expect_f32, expect_int8, quantizer, refuse_nan};
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
 use crate::kernels::sum::{Correction, Epilogue, Inputs};
-use crate::kernels::{Kernel, edges::Quantizer, reference};
+use crate::kernels::{Kernel, Narrow, reference};
 use crate::pack::{PackedMatrix, WeightLayout};
 use crate::quant::{
     QuantParams, Rounding, check_scale, dynamic_params, multiplier, requantize_nearest,
@@ -563,9 +563,7 @@ impl Dense<'_> {
                 let (min, max) = self.bounds(&output);
                 StepOutput::Bytes {
                     multipliers: self::pad(outputs.clone().map(by).collect(), padded),
-                    min: min as f32,
-                    max: max as f32,
-                    zero_point: output.zero_point_i8() + place.output_form.offset(),
+                    narrow: Narrow::new(output.zero_point_i8(), min, max, place.output_form.flip),
                 }
             }
             DenseOutput::F32 => {
@@ -671,12 +669,7 @@ impl Step for DynamicQuantizeStep {
                 Err(error)
             })?;
             (per_row.scales[row], per_row.zero_points[row]) = (scale, zero_point);
-            let by = Quantizer {
-                scale,
-                min: (-128 - zero_point) as f32,
-                max: (127 - zero_point) as f32,
-                zero_point: zero_point + self.form.offset(),
-            };
+            let by = quantizer(scale, zero_point, self.form);
             if (self.kernel.quantize)(real, bytes, &by) {
                 refuse_nan(per_row.first + row, real)?;
             }
@@ -700,7 +693,7 @@ struct DenseStep {
 
 #[derive(Debug)]
 enum StepOutput {
-    Bytes { multipliers: Vec<f32>, min: f32, max: f32, zero_point: i32 },
+    Bytes { multipliers: Vec<f32>, narrow: Narrow },
     Float { scales: Vec<f32>, bias: Option<Vec<f32>>, min: f32, max: f32 },
 }
 
@@ -740,15 +733,9 @@ impl Step for DenseStep {
         };
         let RowsMut { bytes, stride, width, .. } = output;
         let epilogue = match &self.output {
-            StepOutput::Bytes { multipliers, min, max, zero_point } => Epilogue::Bytes {
-                out: bytes,
-                stride,
-                width,
-                multipliers,
-                min: *min,
-                max: *max,
-                zero_point: *zero_point,
-            },
+            StepOutput::Bytes { multipliers, narrow } => {
+                Epilogue::Bytes { out: bytes, stride, width, multipliers, narrow: *narrow }
+            }
             StepOutput::Float { scales, bias, min, max } => Epilogue::Float {
                 out: bytemuck::cast_slice_mut(bytes),
                 stride: stride / 4,

@@ -41,7 +41,6 @@ pub(crate) trait Kind<'a>: Sized {
 pub(crate) struct Place {
     pub kernel: &'static Kernel,
     pub input: TensorType,
-    pub output: TensorType,
     /// The form of 8-bit inputs, and the one 8-bit outputs are to have.
     pub input_form: Form,
     pub output_form: Form,
