@@ -8,7 +8,7 @@ use signfold::{Element, Engine, Model, Output, Scratch, TensorType, Values};
 
 /// Bytes that a batch may take between any two layers. A small file can ask for very much: a
 /// million rows of one byte, for a layer with a million outputs.
-const MAX_BYTES: usize = 8 << 30;
+const MAX_BYTES: u64 = 8 << 30;
 
 /// How many rows of `width` an array of this shape holds. A flat array is one row; of more axes,
 /// the first one counts the rows.
@@ -39,7 +39,7 @@ pub fn check_size(model: &Model<'_>, rows: usize) -> Result<()> {
     let outputs = model.layers().map(|(.., output)| bytes(output));
     let widest = outputs.fold(bytes(model.input()), usize::max);
     ensure!(
-        rows.checked_mul(widest).is_some_and(|bytes| bytes <= MAX_BYTES),
+        (rows as u64).checked_mul(widest as u64).is_some_and(|bytes| bytes <= MAX_BYTES),
         "{rows} rows of up to {widest} bytes take more than {} GiB",
         MAX_BYTES >> 30
     );

@@ -1,6 +1,7 @@
 //! Files in: models and arrays, and how an array becomes rows of a model's input.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -23,8 +24,10 @@ pub fn open(path: &Path) -> Result<(File, u64)> {
 
 /// The bytes of a file.
 pub fn read(path: &Path) -> Result<Vec<u8>> {
-    open(path)?;
-    std::fs::read(path).with_context(|| path.display().to_string())
+    let (mut file, _) = open(path)?;
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).with_context(|| path.display().to_string())?;
+    Ok(bytes)
 }
 
 /// The model in the bytes of the file `path`.
@@ -46,7 +49,7 @@ impl Encoding {
     /// the input's own type stay as they are. `first` is the number of the first row.
     pub fn rows(self, bytes: &[u8], to: &TensorType, first: usize) -> Result<Values<'static>> {
         let (dtype, input) = (self.dtype, to.element);
-        // What they stand for, not how they are stored, decides whether they can be quantized.
+        // Pixels are stored as integers, but stand for reals.
         let real = matches!(dtype, Dtype::F32 | Dtype::F64) || self.scale.is_some();
         let reals = || -> Result<Vec<f32>> {
             let scale = self.scale.unwrap_or(1.0);

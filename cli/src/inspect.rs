@@ -8,7 +8,7 @@ use signfold::layers::{Bias, Dense, DenseInput, DenseOutput, Layer};
 use signfold::{Element, Model, TensorType};
 
 use crate::data;
-use crate::report::{self, Report, grouped, percent};
+use crate::report::{self, Report, grouped};
 
 /// Show what a model file holds: layers, scales, and how close sums come to the limit of i32
 #[derive(clap::Args)]
@@ -188,7 +188,7 @@ impl Report for Inspection {
                 layer.output.text(),
                 dense(|d| d.rule()),
                 dense(|d| grouped(d.worst_sum.unsigned_abs())),
-                dense(|d| percent(d.worst_sum_share)),
+                dense(|d| format!("{:.2} %", 100.0 * d.worst_sum_share)),
             ]);
         }
         let golden = match &self.golden {

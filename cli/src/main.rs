@@ -9,11 +9,14 @@ mod args;
 mod batch;
 mod bench;
 mod data;
+mod eval;
 mod idx;
 mod inspect;
 mod kernels;
+mod metrics;
 mod npy;
 mod output;
+mod quantize;
 mod report;
 mod run;
 mod timing;
@@ -34,20 +37,24 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Eval(eval::Args),
     Run(run::Args),
     Inspect(inspect::Args),
     Kernels(kernels::Args),
     Bench(bench::Args),
     Verify(verify::Args),
+    Quantize(quantize::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
+        Command::Eval(args) => eval::run(&args),
         Command::Run(args) => run::run(&args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Kernels(args) => kernels::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -44,6 +44,27 @@ fn verify_agrees_on_every_kernel() {
 }
 
 #[test]
+fn verify_notices_a_weight_that_changed() {
+    let folder = Folder::new();
+    let mut bytes = two_layers("net").write();
+    let of_first_layer = weights(30).iter().map(|&w| w as u8).collect::<Vec<_>>();
+    let at = bytes.windows(30).position(|window| window == of_first_layer).unwrap();
+    bytes[at..at + 6].fill(100);
+    // With a checksum that fits, the file itself is sound.
+    bytes[24..32].fill(0);
+    let checksum = signfold::Values::from(&bytes).digest();
+    bytes[24..32].copy_from_slice(&checksum.to_le_bytes());
+    let file = folder.file("m.sfold", bytes);
+    let all = 1 + kernels::available().count();
+    let error = fails(1, &["verify", &file]);
+    assert!(error.contains(&format!("{all} of {all}")) && error.contains(&file), "{error}");
+    let output = signfold(&["verify", &file, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["checks"][0]["agrees"], false);
+    assert!(String::from_utf8(signfold(&["verify", &file]).stdout).unwrap().contains("DIFFERS"));
+}
+
+#[test]
 fn kernels_lists_those_of_this_cpu() {
     let report = json(&["kernels", "--shape", "8x64x40", "--seconds", "0.01"]);
     let names: Vec<_> = report["kernels"].as_array().unwrap().iter().map(|k| &k["name"]).collect();
@@ -80,6 +101,12 @@ fn wrong_usage_is_exit_code_2() {
         &["bench", "m", "--kernel", "abacus"],
         &["bench", "m", "--seconds", "0"],
         &["bench", "m", "--seconds", "inf"],
+        &["eval", "m", "--scale", "NaN"],
+        &["eval", "m", "--scale", "-1"],
+        &["eval", "m", "--inputs", "x"],
+        &["eval", "m", "--labels", "y"],
+        &["eval", "--inputs", "x", "--labels", "y"],
+        &["eval", "m", "--kernel", "abacus"],
         &["run", "m", "--input", "x"],
         &["verify"],
         &["kernels", "--shape", "8x0x8"],
@@ -107,7 +134,7 @@ fn unreadable_models_are_named() {
         folder_path,
         "-".to_string(),
     ] {
-        for command in ["inspect", "bench", "verify"] {
+        for command in ["eval", "inspect", "bench", "verify"] {
             let error = fails(1, &[command, &file]);
             assert!(error.contains(&file), "{error}");
         }

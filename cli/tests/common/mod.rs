@@ -102,7 +102,8 @@ pub fn reals(len: usize) -> Vec<f32> {
     (0..len).map(|_| next()).collect()
 }
 
-fn weights(len: usize) -> Vec<i8> {
+/// Weights without a pattern, always the same ones.
+pub fn weights(len: usize) -> Vec<i8> {
     reals(len).into_iter().map(|x| (127.0 * x) as i8).collect()
 }
 
