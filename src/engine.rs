@@ -226,7 +226,8 @@ impl Engine {
             Output::U8(values) => values,
         };
         let parts = (rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD).min(rows);
-        let parts = parts.clamp(1, self.threads.min(scratch.arenas.len()));
+        let threads = if self.whole_batch { 1 } else { self.threads };
+        let parts = parts.clamp(1, threads.min(scratch.arenas.len()));
         self.parts(Batch { input, output, rows, first: 0 }, &mut scratch.arenas[..parts])
     }
 

@@ -212,16 +212,7 @@ impl FloatDense {
                 return fail(format!("bias of output {i} is {}", bias[i]));
             }
         }
-        match self.activation {
-            // Not `min > max`: a NaN is no bound either.
-            Activation::Clip { min, max } if !matches!(min.partial_cmp(&max), Some(o) if o.is_le()) => {
-                fail(format!("clip from {min} to {max} is empty"))
-            }
-            Activation::LeakyRelu { alpha } if !alpha.is_finite() => {
-                fail(format!("leaky ReLU with slope {alpha}"))
-            }
-            _ => Ok(()),
-        }
+        self.activation.validate()
     }
 
     fn sums(&self, row: &[f32]) -> Vec<f32> {

@@ -3,6 +3,8 @@
 //! [`available`] lists what this CPU can run, fastest first. Every kernel computes the same bits;
 //! `reference` holds the naive loops that say which.
 
+#[cfg(test)]
+mod check;
 pub(crate) mod edges;
 mod peak;
 mod portable;
@@ -153,9 +155,9 @@ impl Kernel {
         (self.peak)(rounds)
     }
 
-    /// Reads all of `values`, a multiple of 128 long, with the kernel's own vectors; answers
-    /// something that depends on each. The rate is the limit for a single row, whose every weight
-    /// must be read once.
+    /// Reads `values` with the kernel's own vectors, but for a few at their ends; answers something
+    /// that depends on each. The rate is the limit for a single row, whose every weight must be
+    /// read once.
     pub fn read(&self, values: &[i32]) -> i32 {
         (self.read)(values)
     }

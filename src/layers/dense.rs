@@ -203,8 +203,8 @@ impl<'a> Dense<'a> {
         self.output
     }
 
-    /// The largest magnitude that the sum of any output can reach, bias included, for 8-bit
-    /// inputs with zero point `zero_point` (of the `i8` form), or for any if `None`.
+    /// The largest magnitude that the sum of any output can reach, bias included, for inputs of
+    /// this type: 8-bit ones with their zero point, or `f32` ones, quantized on arrival.
     pub fn worst_sum(&self, input: &TensorType) -> i64 {
         (0..self.outputs).map(|n| self.worst_sum_of(n, input)).max().unwrap_or(0)
     }

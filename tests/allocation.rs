@@ -1,0 +1,130 @@
+//! Running a model allocates nothing, from the first run on.
+
+mod support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use signfold::layers::{
+    Activation, Argmax, Dense, DenseInput, Dequantize, Pointwise, Quantize, Softmax,
+};
+use signfold::quant::{Int8, QuantParams};
+use signfold::{Engine, Model, TensorType, Values, WeightLayout, kernels};
+use support::{dynamic_mlp, int8_dense, mlp, random, random_rows};
+
+struct Counting;
+
+thread_local! {
+    /// Calls of this thread only: the test harness has threads of its own.
+    static CALLS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    CALLS.with(|calls| calls.set(calls.get() + 1));
+}
+
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count();
+        // SAFETY: the caller's promises are what `System` asks for.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count();
+        // SAFETY: as above.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count();
+        // SAFETY: as above.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// How often `work` calls the allocator.
+fn calls(work: impl FnOnce()) -> usize {
+    let before = CALLS.get();
+    work();
+    CALLS.get() - before
+}
+
+/// All kinds of layers, some twice: on 8-bit and on real rows.
+fn every_layer() -> Model<'static> {
+    let params = QuantParams::new(Int8::U8, 0.02, 9).expect("valid parameters");
+    let pointwise = |output| Pointwise { activation: Activation::Gelu, output };
+    let dynamic = Dense::new(vec![3; 12 * 21], WeightLayout::OutIn, 12, 21)
+        .expect("as many weights as there must be")
+        .weight_scales(vec![0.01])
+        .weight_zero_points(vec![1])
+        .input(DenseInput::PerRow);
+    Model::builder("every layer", TensorType::f32(13))
+        .layer(Quantize { output: params })
+        .layer(int8_dense(&mut random(1), 21, 13, Activation::Relu))
+        .layer(pointwise(Some(params)))
+        .layer(Dequantize)
+        .layer(pointwise(None))
+        .layer(dynamic)
+        .layer(Softmax)
+        .layer(Argmax)
+        .build()
+        .expect("the layers fit each other")
+}
+
+#[test]
+fn the_counter_counts() {
+    assert_eq!(calls(|| drop(std::hint::black_box(vec![1_u8; 10]))), 2);
+}
+
+#[test]
+fn running_allocates_nothing() {
+    let models = [
+        mlp(&[13, 21, 5]),
+        mlp(&[64, 64, 10]),
+        dynamic_mlp(&[13, 21, 5], DenseInput::PerRow),
+        dynamic_mlp(&[13, 21, 5], DenseInput::PerTensor),
+        every_layer(),
+    ];
+    for model in &models {
+        for kernel in kernels::available() {
+            let engine = Engine::with_kernel(model, kernel.name()).expect("it is available");
+            let engine = engine.with_threads(1);
+            // One row, many rows, and more than go through the steps together.
+            for (rows, capacity) in [(1, 1), (100, 100), (0, 100), (100, 7)] {
+                let per_tensor = support::is_per_tensor(model);
+                let capacity = if per_tensor { capacity.max(rows) } else { capacity };
+                let mut scratch = engine.scratch_for(capacity);
+                let input = random_rows(&model.input(), rows, 1);
+                let Values::F32(input) = input else { unreachable!("all inputs are f32") };
+                let len = rows * model.output().width;
+                let (mut floats, mut indices) = (vec![0.0_f32; len], vec![0_u32; len]);
+                let mut result = Ok(());
+                let count = calls(|| {
+                    result = match model.output().element.name() {
+                        "f32" => engine.run(&input[..], &mut floats, &mut scratch),
+                        _ => engine.run(&input[..], &mut indices, &mut scratch),
+                    };
+                });
+                result.expect("no NaN");
+                assert_eq!(count, 0, "{}, {}, {rows} rows", model.name(), kernel.name());
+            }
+        }
+    }
+}
+
+/// A request of a row should not pay for threads that it does not use.
+#[test]
+fn a_single_row_allocates_nothing_with_threads() {
+    let model = mlp(&[64, 64, 10]);
+    let engine = Engine::new(&model).expect("a valid model").with_threads(4);
+    let mut scratch = engine.scratch();
+    let (input, mut output) = ([0.25_f32; 64], [0.0_f32; 10]);
+    let mut result = Ok(());
+    assert_eq!(calls(|| result = engine.run(&input, &mut output, &mut scratch)), 0);
+    result.expect("no NaN");
+}

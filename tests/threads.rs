@@ -1,0 +1,153 @@
+//! Threads change no bit: neither how many an engine uses, nor how many use an engine.
+
+#![cfg(feature = "rayon")]
+
+mod support;
+
+use signfold::layers::DenseInput;
+use signfold::{Engine, Model, Scratch, Values};
+use support::{assert_same, bits, cases, dynamic_mlp, mlp, random_rows, run, slice};
+
+const fn assert_send_and_sync<T: Send + Sync>() {}
+
+const _: () = {
+    assert_send_and_sync::<Engine>();
+    assert_send_and_sync::<Model<'static>>();
+    assert_send_and_sync::<Scratch>();
+    assert_send_and_sync::<Values<'static>>();
+};
+
+const WIDTHS: [usize; 3] = [1000, 500, 63];
+
+/// The most threads that a test asks for: fewer on a slow machine, as each needs 8 million
+/// products or it is not used.
+fn most_threads() -> usize {
+    if cases() < 200 { 3 } else { 8 }
+}
+
+/// Enough rows for all these threads.
+fn row_count() -> usize {
+    16 * most_threads() + 5
+}
+
+fn large_models() -> [Model<'static>; 2] {
+    [mlp(&WIDTHS), dynamic_mlp(&WIDTHS, DenseInput::PerRow)]
+}
+
+/// The bits of one thread, of which the first and the last rows are held to the reference.
+fn expected(model: &Model<'_>, input: &Values<'_>) -> Vec<u32> {
+    let engine = Engine::new(model).expect("a valid model").with_threads(1);
+    assert!(engine.products() * row_count() > most_threads() * (8 << 20), "too little work");
+    let output = bits(&run(&engine, input, &mut engine.scratch()).expect("no NaN"));
+    let width = model.output().width;
+    for row in [0, row_count() - 1] {
+        let alone = slice(input, model.input().width, row, row + 1);
+        let alone = bits(&model.reference(&alone).expect("no NaN"));
+        assert_same(&output[row * width..][..width], &alone, format_args!("row {row}"));
+    }
+    output
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    for model in large_models() {
+        let input = random_rows(&model.input(), row_count(), 1);
+        let expected = expected(&model, &input);
+        for threads in 0..=most_threads() {
+            let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
+            assert_eq!(engine.threads(), threads.max(1));
+            let output = run(&engine, &input, &mut engine.scratch()).expect("no NaN");
+            assert_same(
+                &bits(&output),
+                &expected,
+                format_args!("{}, {threads} threads", model.name()),
+            );
+            // Chunks of a few rows in each thread.
+            let output = run(&engine, &input, &mut engine.scratch_for(5)).expect("no NaN");
+            assert_same(
+                &bits(&output),
+                &expected,
+                format_args!("{}, {threads} threads, chunks", model.name()),
+            );
+        }
+    }
+}
+
+#[test]
+fn pools_of_the_caller_give_the_same_bits() {
+    let [model, _] = large_models();
+    let input = random_rows(&model.input(), row_count(), 1);
+    let expected = expected(&model, &input);
+    for threads in [1, 2, 5] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| {
+            let engine = Engine::new(&model).expect("a valid model");
+            assert_eq!(engine.threads(), threads, "an engine made in a pool uses all of it");
+            let output = run(&engine, &input, &mut engine.scratch()).expect("no NaN");
+            assert_same(&bits(&output), &expected, format_args!("a pool of {threads}"));
+            let more = engine.with_threads(most_threads());
+            let output = run(&more, &input, &mut more.scratch()).expect("no NaN");
+            assert_same(
+                &bits(&output),
+                &expected,
+                format_args!("more parts than the {threads} threads of a pool"),
+            );
+        });
+    }
+}
+
+/// The first row is named, whichever thread meets its NaN first.
+#[test]
+fn errors_do_not_depend_on_threads() {
+    let [model, _] = large_models();
+    let Values::F32(mut values) = random_rows(&model.input(), row_count(), 1) else {
+        unreachable!("its input is f32")
+    };
+    for row in [row_count() - 1, 30, 19] {
+        values.to_mut()[row * 1000 + 3] = f32::NAN;
+        for threads in [1, 3, most_threads()] {
+            let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
+            let input = Values::from(&values[..]);
+            let error = run(&engine, &input, &mut engine.scratch()).expect_err("a NaN");
+            assert_eq!(error.to_string(), format!("row {row}, column 3 is NaN"));
+        }
+    }
+}
+
+/// A batch with one scale must stay together, whatever scratch it is given.
+#[test]
+fn a_batch_per_tensor_is_never_split() {
+    let model = dynamic_mlp(&WIDTHS, DenseInput::PerTensor);
+    let [_, per_row] = large_models().map(|model| Engine::new(&model).expect("a valid model"));
+    let engine = Engine::new(&model).expect("a valid model").with_threads(most_threads());
+    let input = random_rows(&model.input(), row_count(), 1);
+    let own = run(&engine, &input, &mut engine.scratch_for(row_count())).expect("no NaN");
+    let mut foreign = per_row.with_threads(most_threads()).scratch_for(row_count());
+    let output = run(&engine, &input, &mut foreign).expect("no NaN");
+    assert_same(&bits(&output), &bits(&own), "the scratch of an engine that splits batches");
+}
+
+#[test]
+fn many_threads_may_share_an_engine() {
+    for model in [mlp(&[20, 30, 7]), dynamic_mlp(&[20, 30, 7], DenseInput::PerTensor)] {
+        let engine = Engine::new(&model).expect("a valid model");
+        std::thread::scope(|scope| {
+            for seed in 0..8 {
+                let (engine, model) = (&engine, &model);
+                scope.spawn(move || {
+                    let mut scratch = engine.scratch();
+                    let input = random_rows(&model.input(), 3 + seed as usize, seed);
+                    let reference = bits(&model.reference(&input).expect("no NaN"));
+                    for _ in 0..20 {
+                        let output = run(engine, &input, &mut scratch).expect("no NaN");
+                        assert_same(
+                            &bits(&output),
+                            &reference,
+                            format_args!("{}, seed {seed}", model.name()),
+                        );
+                    }
+                });
+            }
+        });
+    }
+}
