@@ -97,6 +97,24 @@ pub fn random_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static
     }
 }
 
+/// Rows as [`random_input`] has them, but the real ones hold what floats can be at worst: huge,
+/// tiny, infinite, of either sign, in some rows NaN. A model may refuse them.
+pub fn extreme_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static> {
+    const WORST: [f32; 5] = [f32::MAX, f32::MIN_POSITIVE, 1e-45, 1e30, 0.0];
+    let mut values = random_input(model, rows, seed);
+    let rng = &mut Rng::new(seed);
+    if let Values::F32(values) = &mut values {
+        let last = rng.pick(&[0.0, 1.0, f32::INFINITY, f32::NAN]);
+        for value in values.to_mut() {
+            if rng.one_in(3) {
+                let worst = if rng.one_in(9) { last } else { rng.pick(&WORST) };
+                *value = worst.copysign(*value);
+            }
+        }
+    }
+    values
+}
+
 /// Mostly narrow; sometimes past the borders of the kernels' tiles.
 fn random_width(rng: &mut Rng) -> usize {
     match rng.below(4) {
