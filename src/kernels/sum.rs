@@ -12,7 +12,10 @@
 //! A single row splits its inputs over several sets of sums instead, to hide the latency of the
 //! additions; sums of integers do not depend on the order.
 
+#![expect(clippy::needless_range_loop, reason = "r and v say which row and vector")]
+
 use core::marker::PhantomData;
+use core::ops::Range;
 
 use super::vector::{Narrow, Op, Product, Vector};
 use super::{GROUP, proven};
@@ -73,6 +76,7 @@ pub(crate) fn sum<P: Product>(
     inputs: &Inputs<'_>,
     mut epilogue: Epilogue<'_>,
 ) {
+    let vector = proven::<P::Vector>();
     let lanes = P::Vector::LANES;
     let mut packed = panels.packed;
     let mut first = 0;
@@ -82,8 +86,8 @@ pub(crate) fn sum<P: Product>(
         packed = rest;
         let panel = Panel { weights, groups: panels.groups, constants: panels.constants, first };
         match vectors {
-            2 => rows::<P, 2>(&panel, inputs, &mut epilogue),
-            _ => rows::<P, 1>(&panel, inputs, &mut epilogue),
+            2 => rows::<P, 2>(vector, &panel, inputs, &mut epilogue),
+            _ => rows::<P, 1>(vector, &panel, inputs, &mut epilogue),
         }
         first += vectors * lanes;
     }
@@ -99,6 +103,7 @@ struct Panel<'a> {
 
 /// All rows of one panel, in tiles as equal as can be.
 fn rows<P: Product, const V: usize>(
+    vector: P::Vector,
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
     epilogue: &mut Epilogue<'_>,
@@ -107,27 +112,27 @@ fn rows<P: Product, const V: usize>(
     let tiles = inputs.rows.div_ceil(P::ROWS);
     for i in 0..tiles {
         let (row, end) = (i * inputs.rows / tiles, (i + 1) * inputs.rows / tiles);
-        tile::<P, V>(panel, inputs, row, end - row, epilogue);
+        tile::<P, V>(vector, panel, inputs, row..end, epilogue);
     }
 }
 
-/// The tile of `rows` rows from `row` on, by the code made for just so many.
+/// The tile of some rows, by the code made for just so many.
 fn tile<P: Product, const V: usize>(
+    vector: P::Vector,
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
-    row: usize,
-    rows: usize,
+    rows: Range<usize>,
     epilogue: &mut Epilogue<'_>,
 ) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
-            match rows {
+            match rows.len() {
                 $($r if P::ROWS >= $r => {
                     let product = PhantomData::<P>;
-                    let tile = Tile::<P, $r, V> { product, panel, inputs, row, epilogue };
-                    proven::<P::Vector>().vectorize(tile);
+                    let row = rows.start;
+                    vector.vectorize(Tile::<P, $r, V> { product, panel, inputs, row, epilogue });
                 })*
-                _ => unreachable!("no tile has {rows} rows"),
+                _ => unreachable!("no tile has these rows: {rows:?}"),
             }
         };
     }

@@ -46,8 +46,8 @@ pub(crate) trait Vector: Copy {
     fn any_nan(self, a: Self::Float) -> bool;
     /// Rounded to nearest even.
     fn to_float(self, a: Self::Int) -> Self::Float;
-    /// Rounded half to even. What is beyond 16 bits stays beyond them, on its side; NaN gives
-    /// anything.
+    /// Rounded half to even. What is beyond 16 bits stays beyond them, on its side; NaN goes
+    /// below.
     fn round(self, a: Self::Float) -> Self::Int;
 
     /// Four vectors as bytes.

@@ -309,7 +309,7 @@ impl<'a> Dense<'a> {
     }
 
     /// `f32` rows to `i8` ones, by naive loops; with the scale and the zero point of each row.
-    fn reference_quantize(&self, rows: &[f32]) -> Result<(Vec<i8>, Vec<(f32, i32)>)> {
+    fn reference_quantize(&self, rows: &[f32]) -> Result<(Vec<i8>, Vec<RowParams>)> {
         let mut params = Vec::new();
         for (row, values) in rows.chunks_exact(self.inputs).enumerate() {
             refuse_nan(row, values)?;
@@ -604,8 +604,11 @@ fn range(values: &[f32]) -> (f32, f32) {
     values.iter().fold(start, |(min, max), &x| (select_min(x, min), select_max(x, max)))
 }
 
-/// Scale and zero point (of the `i8` form) for rows within a range.
-fn row_params(row: usize, (min, max): (f32, f32)) -> Result<(f32, i32)> {
+/// Scale and zero point (of the `i8` form).
+type RowParams = (f32, i32);
+
+/// What rows within a range are quantized with.
+fn row_params(row: usize, (min, max): (f32, f32)) -> Result<RowParams> {
     let (scale, zero_point) = dynamic_params(min, max).ok_or_else(|| {
         Error::input(format!("row {row}: values from {min} to {max} have no finite range"))
     })?;

@@ -135,9 +135,10 @@ impl<F: Features> Vector for V256<F> {
 
     #[inline(always)]
     fn round(self, a: __m256) -> __m256i {
-        // SAFETY: see the top. The default rounding is half to even. What is too large for the
-        // conversion gives the smallest integer, which is wrong only above.
-        unsafe { _mm256_cvtps_epi32(_mm256_min_ps(a, _mm256_set1_ps(32767.0))) }
+        // SAFETY: see the top. The default rounding is half to even. What the conversion cannot
+        // hold gives the smallest integer, wrong only above: so there it is bounded first. Of
+        // two operands the minimum answers the second for NaN.
+        unsafe { _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(32767.0), a)) }
     }
 
     #[inline(always)]

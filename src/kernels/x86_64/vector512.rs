@@ -137,9 +137,10 @@ impl<F: Features> Vector for V512<F> {
 
     #[inline(always)]
     fn round(self, a: __m512) -> __m512i {
-        // SAFETY: see the top. The default rounding is half to even. What is too large for the
-        // conversion gives the smallest integer, which is wrong only above.
-        unsafe { _mm512_cvtps_epi32(_mm512_min_ps(a, _mm512_set1_ps(32767.0))) }
+        // SAFETY: see the top. The default rounding is half to even. What the conversion cannot
+        // hold gives the smallest integer, wrong only above: so there it is bounded first. Of
+        // two operands the minimum answers the second for NaN.
+        unsafe { _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(32767.0), a)) }
     }
 
     #[inline(always)]
