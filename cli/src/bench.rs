@@ -140,7 +140,7 @@ fn random(model: &Model<'_>, rows: usize) -> Result<Values<'static>> {
             });
         }
         (_, Some((Layer::Quantize(quantize), ..))) => quantize.output,
-        _ => QuantParams::from_range(Int8::I8, -1.0, 1.0)?,
+        _ => QuantParams::new(Int8::I8, 1.0 / 128.0, 0)?,
     };
     let (min, max) = (params.kind().min(), params.kind().max());
     let (min, max) = (params.dequantize(min), params.dequantize(max));
