@@ -117,7 +117,7 @@ impl Engine {
             output: model.output(),
             threads: default_threads(),
             row_bytes,
-            chunk: (bytes / (2 * row_bytes).max(1)).clamp(8, 1024),
+            chunk: (bytes / (2 * row_bytes).max(1)).clamp(1, 1024),
             whole_batch: steps.iter().any(|step| step.whole_batch()),
             products,
             steps,

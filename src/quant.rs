@@ -148,6 +148,11 @@ pub(crate) fn round_clamped(real: f32, min: i32, max: i32) -> i32 {
     (clamped + MAGIC - MAGIC) as i32
 }
 
+/// The same number, and for NaN always the same one: CPUs differ in the sign of those they make.
+pub(crate) fn one_nan(x: f32) -> f32 {
+    if x.is_nan() { f32::from_bits(0x7FC0_0000) } else { x }
+}
+
 /// `a` where it is greater, else `b`: fixed also for NaN and for zeros of two signs, which the
 /// maximum instructions of different CPUs treat differently.
 pub(crate) fn select_max(a: f32, b: f32) -> f32 {

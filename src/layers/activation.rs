@@ -2,7 +2,7 @@
 //! `from_parts`.
 
 use crate::error::{Error, Result};
-use crate::quant::{select_max, select_min};
+use crate::quant::{one_nan, select_max, select_min};
 use crate::record::{RecordReader, RecordWriter, unknown};
 
 /// A function applied to each element. Computed in `f32` with the `libm` crate, so that every
@@ -40,9 +40,9 @@ pub enum Activation {
 }
 
 impl Activation {
-    /// The function's value at `x`.
+    /// The function's value at `x`. A NaN is always the same one.
     pub fn apply(&self, x: f32) -> f32 {
-        match *self {
+        one_nan(match *self {
             Activation::Identity => x,
             Activation::LeakyRelu { alpha } => {
                 if x > 0.0 {
@@ -62,7 +62,7 @@ impl Activation {
                 let (min, max) = self.clamp().expect("these three are clamps");
                 select_min(select_max(x, min), max)
             }
-        }
+        })
     }
 
     /// The bounds, if the function only clamps: then it costs nothing inside another layer.

@@ -3,7 +3,7 @@
 use super::edges::expect_f32;
 use super::{Kind, Place};
 use crate::error::Result;
-use crate::quant::select_max;
+use crate::quant::{one_nan, select_max};
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::{PerRow, Rows, RowsMut, Step};
 use crate::tensor::{TensorType, Values};
@@ -11,7 +11,7 @@ use crate::tensor::{TensorType, Values};
 /// Row by row: `exp(x - max) / sum(exp(x - max))`.
 ///
 /// In `f32`, with `libm`'s `expf`; the sum adds every eighth element up, then the eight partial
-/// sums by halves, which fixes its bits on every machine and leaves room for vectors.
+/// sums by halves, which fixes its bits on every machine and leaves room for vectors. Infinite inputs give NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Softmax;
 
@@ -70,6 +70,6 @@ fn softmax(row: &[f32], out: &mut [f32]) {
     let [a, b, c, d, e, f, g, h] = sums;
     let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
     for out in out {
-        *out /= sum;
+        *out = one_nan(*out / sum);
     }
 }
