@@ -60,17 +60,6 @@ impl QuantParams {
         Ok(Self { kind, scale, zero_point })
     }
 
-    /// The parameters whose range covers `min..=max` and zero: asymmetric, with a scale of
-    /// `(max - min) / 255`, the range first widened to hold 0 so that 0 is exact.
-    ///
-    /// # Errors
-    /// `min` and `max` must be finite and their distance, too.
-    pub fn from_range(kind: Int8, min: f32, max: f32) -> Result<Self> {
-        let (scale, zero_point) = dynamic_params(min, max)
-            .ok_or_else(|| Error::model(format!("range {min}..{max} is not finite")))?;
-        Self::new(kind, scale.max(f32::MIN_POSITIVE), zero_point + kind.min())
-    }
-
     /// The element type.
     pub const fn kind(&self) -> Int8 {
         self.kind

@@ -16,11 +16,6 @@ impl Form {
         Self { flip: (kind.shift() & 0xFF) as u8 }
     }
 
-    /// The number a byte of this form is read as, less the `i8` value it stands for.
-    pub(crate) fn offset(self) -> i32 {
-        i32::from(self.flip)
-    }
-
     /// The value that a byte stands for.
     pub(crate) fn value(self, byte: u8) -> i8 {
         (byte ^ self.flip) as i8

@@ -5,7 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use common::{Rng, random_input, random_model, seal};
+use common::{Placed, Rng, random_input, random_model, seal};
 use signfold::layers::{
     Activation, Bias, Dense, DenseInput, DenseOutput, Layer, Pointwise, Quantize, Softmax,
 };
@@ -19,26 +19,6 @@ const SEEDS: u64 = 400;
 /// The seeds of models whose files are no longer than this.
 fn small_models(bytes: usize) -> impl Iterator<Item = u64> {
     (0..SEEDS).filter(move |&seed| random_model(seed).write().len() <= bytes)
-}
-
-/// The file's bytes at an address that is `offset` more than a multiple of 64.
-struct Aligned {
-    room: Vec<u8>,
-    start: usize,
-    len: usize,
-}
-
-impl Aligned {
-    fn new(file: &[u8], offset: usize) -> Self {
-        let mut room = vec![0; file.len() + 128];
-        let start = room.as_ptr().align_offset(64) + offset;
-        room[start..][..file.len()].copy_from_slice(file);
-        Self { room, start, len: file.len() }
-    }
-
-    fn bytes(&self) -> &[u8] {
-        &self.room[self.start..][..self.len]
-    }
 }
 
 #[test]
@@ -101,7 +81,7 @@ fn every_accepted_file_has_its_own_meaning() {
 #[test]
 fn weights_stay_where_they_are() {
     for seed in 0..SEEDS {
-        let file = Aligned::new(&random_model(seed).write(), 0);
+        let file = Placed::new(&random_model(seed).write(), 0);
         let range = file.bytes().as_ptr_range();
         let inside = |start: *const u8| range.contains(&start);
         let model = Model::read(file.bytes()).unwrap();
@@ -134,7 +114,7 @@ fn weights_stay_where_they_are() {
 fn any_alignment_reads_the_same_model() {
     for seed in 0..SEEDS {
         let model = random_model(seed);
-        let file = Aligned::new(&model.write(), 1 + seed as usize % 63);
+        let file = Placed::new(&model.write(), 1 + seed as usize % 63);
         assert_eq!(Model::read(file.bytes()).unwrap(), model, "seed {seed}");
     }
 }

@@ -1,1 +1,67 @@
-fn main() {}
+//! The `signfold` command: evaluates, runs, inspects, measures, verifies and makes int8 networks.
+//!
+//! One file per subcommand. Each turns its arguments into a report, which [`report::show`] prints
+//! as text or as JSON. Errors go to standard error with exit code 1, wrong usage with 2.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod batch;
+mod bench;
+mod data;
+mod eval;
+mod idx;
+mod inspect;
+mod kernels;
+mod metrics;
+mod npy;
+mod output;
+mod quantize;
+mod report;
+mod run;
+mod timing;
+mod verify;
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Exact int8 inference for multi-layer perceptrons.
+#[derive(Parser)]
+#[command(name = "signfold", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Eval(eval::Args),
+    Run(run::Args),
+    Inspect(inspect::Args),
+    Kernels(kernels::Args),
+    Bench(bench::Args),
+    Verify(verify::Args),
+    Quantize(quantize::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Cli::parse().command {
+        Command::Eval(args) => eval::run(&args),
+        Command::Run(args) => run::run(&args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Kernels(args) => kernels::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Quantize(args) => quantize::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Where standard error is closed there is nobody left to tell.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

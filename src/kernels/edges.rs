@@ -1,17 +1,13 @@
 //! Where real numbers become bytes: quantizing rows of `f32`.
 
 use super::proven;
-use super::vector::{Op, Vector};
+use super::vector::{Narrow, Op, Vector};
 
-/// A static quantization, ready to apply: divide, clamp, round, add.
+/// A quantization, ready to apply: divide, round, narrow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Quantizer {
     pub scale: f32,
-    /// Bounds before the zero point is added.
-    pub min: f32,
-    pub max: f32,
-    /// In the form the bytes are to have.
-    pub zero_point: i32,
+    pub narrow: Narrow,
 }
 
 /// Quantizes one row; answers whether it held a NaN.
@@ -31,29 +27,40 @@ impl<V: Vector> Op<V> for Quantize<'_> {
     #[inline(always)]
     fn run(self, vector: V) -> bool {
         let mut nan = false;
-        let mut real = self.real.chunks_exact(V::LANES);
-        let mut bytes = self.bytes[..self.real.len()].chunks_exact_mut(V::LANES);
+        let mut real = self.real.chunks_exact(4 * V::LANES);
+        let mut bytes = self.bytes[..self.real.len()].chunks_exact_mut(4 * V::LANES);
         for (real, bytes) in real.by_ref().zip(bytes.by_ref()) {
-            nan |= lanes(vector, real, bytes, self.by);
+            let (narrowed, found) = quarters(vector, real, self.by);
+            let (low, high) = bytes.split_at_mut(2 * V::LANES);
+            vector.store_half(narrowed, 0, low);
+            vector.store_half(narrowed, 1, high);
+            nan |= found;
         }
         let (real, bytes) = (real.remainder(), bytes.into_remainder());
         if !real.is_empty() {
-            let mut padded = [0.0; 16];
+            let mut padded = [0.0; 64];
             padded[..real.len()].copy_from_slice(real);
-            nan |= lanes(vector, &padded[..V::LANES], bytes, self.by);
+            let (narrowed, found) = quarters(vector, &padded[..4 * V::LANES], self.by);
+            for (i, bytes) in bytes.chunks_mut(V::LANES).enumerate() {
+                vector.store_quarter(narrowed, i, bytes);
+            }
+            nan |= found;
         }
         nan
     }
 }
 
-/// Quantizes `LANES` numbers, of which as many are stored as `bytes` has room for.
+/// Quantizes `4 * LANES` numbers; tells whether one is NaN.
 #[inline(always)]
-fn lanes<V: Vector>(vector: V, real: &[f32], bytes: &mut [u8], by: &Quantizer) -> bool {
+fn quarters<V: Vector>(vector: V, real: &[f32], by: &Quantizer) -> (V::Bytes, bool) {
     const { assert!(V::LANES <= 16) };
-    let real = vector.load_float(real);
-    let scaled = vector.div_float(real, vector.float(by.scale));
-    let clamped =
-        vector.min_float(vector.max_float(scaled, vector.float(by.min)), vector.float(by.max));
-    vector.store_bytes(vector.add(vector.round(clamped), vector.int(by.zero_point)), bytes);
-    vector.any_nan(real)
+    let scale = vector.float(by.scale);
+    let mut rounded = [vector.int(0); 4];
+    let mut nan = false;
+    for (rounded, real) in rounded.iter_mut().zip(real.chunks_exact(V::LANES)) {
+        let real = vector.load_float(real);
+        *rounded = vector.round(vector.div_float(real, scale));
+        nan |= vector.any_nan(real);
+    }
+    (vector.narrow(rounded, &by.narrow), nan)
 }

@@ -14,6 +14,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+pub(crate) use vector::Narrow;
 use vector::{Product, Vector};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -154,9 +155,9 @@ impl Kernel {
         (self.peak)(rounds)
     }
 
-    /// Reads all of `values`, a multiple of 128 long, with the kernel's own vectors; answers
-    /// something that depends on each. The rate is the limit for a single row, whose every weight
-    /// must be read once.
+    /// Reads `values` with the kernel's own vectors, but for a few at their ends; answers something
+    /// that depends on each. The rate is the limit for a single row, whose every weight must be
+    /// read once.
     pub fn read(&self, values: &[i32]) -> i32 {
         (self.read)(values)
     }

@@ -59,7 +59,8 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, V>
     }
 }
 
-/// Reads all of `values`, a multiple of 128 long; answers something that depends on each.
+/// Reads `values` from the first whole cache line on, up to 128 short of their end; answers
+/// something that depends on each.
 pub(crate) fn read<V: Vector>(values: &[i32]) -> i32 {
     proven::<V>().vectorize(Read { values })
 }
@@ -74,7 +75,8 @@ impl<V: Vector> Op<V> for Read<'_> {
     #[inline(always)]
     fn run(self, vector: V) -> i32 {
         let mut sums = [vector.int(0); 8];
-        for values in self.values.chunks_exact(8 * V::LANES) {
+        let aligned = self.values.as_ptr().align_offset(64).min(self.values.len());
+        for values in self.values[aligned..].chunks_exact(8 * V::LANES) {
             for (sum, values) in sums.iter_mut().zip(values.chunks_exact(V::LANES)) {
                 *sum = vector.add(*sum, vector.load_int(values));
             }

@@ -9,7 +9,7 @@
 use bytemuck::{cast, pod_read_unaligned};
 use wide::{f32x8, i16x16, i32x8};
 
-use super::vector::{Op, Product, Vector};
+use super::vector::{Narrow, Op, Product, Vector};
 use super::{GROUP, Technique};
 
 /// Vectors of 8 lanes, of whatever the compiler has.
@@ -21,6 +21,7 @@ impl Vector for Wide {
 
     type Int = i32x8;
     type Float = f32x8;
+    type Bytes = [[u8; 8]; 4];
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -49,11 +50,6 @@ impl Vector for Wide {
     #[inline(always)]
     fn store_int(self, values: i32x8, to: &mut [i32]) {
         store(to, values.to_array());
-    }
-
-    #[inline(always)]
-    fn store_bytes(self, values: i32x8, to: &mut [u8]) {
-        store(to, values.to_array().map(|value| value as u8));
     }
 
     #[inline(always)]
@@ -119,9 +115,31 @@ impl Vector for Wide {
     #[inline(always)]
     fn round(self, a: f32x8) -> i32x8 {
         // Adding 1.5 * 2^23 leaves no bit for a fraction: the addition itself rounds half to
-        // even, for all the small numbers that come here.
+        // even, for all numbers of 16 bits.
         let magic = f32x8::splat(12_582_912.0);
-        (a + magic - magic).fast_trunc_int()
+        let limit = f32x8::splat(32768.0);
+        let clamped = self.min_float(self.max_float(a, -limit), limit);
+        (clamped + magic - magic).fast_trunc_int()
+    }
+
+    #[inline(always)]
+    fn narrow(self, values: [i32x8; 4], by: &Narrow) -> [[u8; 8]; 4] {
+        let [zero_point, min, max] = [by.zero_point, by.min, by.max].map(i32::from);
+        values.map(|values| {
+            let shifted = values + i32x8::splat(zero_point);
+            let clamped = shifted.max(i32x8::splat(min)).min(i32x8::splat(max));
+            clamped.to_array().map(|value| value as u8 ^ by.flip)
+        })
+    }
+
+    #[inline(always)]
+    fn store_quarter(self, bytes: [[u8; 8]; 4], quarter: usize, to: &mut [u8]) {
+        store(to, bytes[quarter]);
+    }
+
+    #[inline(always)]
+    fn store_half(self, bytes: [[u8; 8]; 4], half: usize, to: &mut [u8]) {
+        to[..16].copy_from_slice(bytes[2 * half..][..2].as_flattened());
     }
 }
 

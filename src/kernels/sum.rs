@@ -12,9 +12,12 @@
 //! A single row splits its inputs over several sets of sums instead, to hide the latency of the
 //! additions; sums of integers do not depend on the order.
 
-use core::marker::PhantomData;
+#![expect(clippy::needless_range_loop, reason = "r and v say which row and vector")]
 
-use super::vector::{Op, Product, Vector};
+use core::marker::PhantomData;
+use core::ops::Range;
+
+use super::vector::{Narrow, Op, Product, Vector};
 use super::{GROUP, proven};
 
 /// Packed weights, and what belongs to each output.
@@ -51,17 +54,8 @@ pub(crate) struct Correction<'a> {
 pub(crate) enum Epilogue<'a> {
     /// They are stored as they are, in rows of `width`.
     Int { out: &'a mut [i32], width: usize },
-    /// [`requantize_nearest`](crate::quant::requantize_nearest) to bytes, in rows of `stride`
-    /// of which `width` may be written.
-    Bytes {
-        out: &'a mut [u8],
-        stride: usize,
-        width: usize,
-        multipliers: &'a [f32],
-        min: f32,
-        max: f32,
-        zero_point: i32,
-    },
+    /// `narrow(round(sum * multiplier))`, in rows of `stride` of which `width` may be written.
+    Bytes { out: &'a mut [u8], stride: usize, width: usize, multipliers: &'a [f32], narrow: Narrow },
     /// `sum * (row scale * scale) + bias`, clamped, in rows of `stride` of which `width` may be
     /// written. Without row scales they are 1.
     Float {
@@ -82,6 +76,7 @@ pub(crate) fn sum<P: Product>(
     inputs: &Inputs<'_>,
     mut epilogue: Epilogue<'_>,
 ) {
+    let vector = proven::<P::Vector>();
     let lanes = P::Vector::LANES;
     let mut packed = panels.packed;
     let mut first = 0;
@@ -91,8 +86,8 @@ pub(crate) fn sum<P: Product>(
         packed = rest;
         let panel = Panel { weights, groups: panels.groups, constants: panels.constants, first };
         match vectors {
-            2 => rows::<P, 2>(&panel, inputs, &mut epilogue),
-            _ => rows::<P, 1>(&panel, inputs, &mut epilogue),
+            2 => rows::<P, 2>(vector, &panel, inputs, &mut epilogue),
+            _ => rows::<P, 1>(vector, &panel, inputs, &mut epilogue),
         }
         first += vectors * lanes;
     }
@@ -108,6 +103,7 @@ struct Panel<'a> {
 
 /// All rows of one panel, in tiles as equal as can be.
 fn rows<P: Product, const V: usize>(
+    vector: P::Vector,
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
     epilogue: &mut Epilogue<'_>,
@@ -116,27 +112,27 @@ fn rows<P: Product, const V: usize>(
     let tiles = inputs.rows.div_ceil(P::ROWS);
     for i in 0..tiles {
         let (row, end) = (i * inputs.rows / tiles, (i + 1) * inputs.rows / tiles);
-        tile::<P, V>(panel, inputs, row, end - row, epilogue);
+        tile::<P, V>(vector, panel, inputs, row..end, epilogue);
     }
 }
 
-/// The tile of `rows` rows from `row` on, by the code made for just so many.
+/// The tile of some rows, by the code made for just so many.
 fn tile<P: Product, const V: usize>(
+    vector: P::Vector,
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
-    row: usize,
-    rows: usize,
+    rows: Range<usize>,
     epilogue: &mut Epilogue<'_>,
 ) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
-            match rows {
+            match rows.len() {
                 $($r if P::ROWS >= $r => {
                     let product = PhantomData::<P>;
-                    let tile = Tile::<P, $r, V> { product, panel, inputs, row, epilogue };
-                    proven::<P::Vector>().vectorize(tile);
+                    let row = rows.start;
+                    vector.vectorize(Tile::<P, $r, V> { product, panel, inputs, row, epilogue });
                 })*
-                _ => unreachable!("no tile has {rows} rows"),
+                _ => unreachable!("no tile has these rows: {rows:?}"),
             }
         };
     }
@@ -233,43 +229,43 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
                 }
             }
         }
-        for v in 0..V {
-            let output = first + v * Self::LANES;
-            let column: [Int<P>; R] = core::array::from_fn(|r| sums[r][v]);
-            match self.epilogue {
-                Epilogue::Int { out, width } => {
+        match self.epilogue {
+            Epilogue::Int { out, width } => {
+                for (r, v) in each::<R, V>() {
+                    let output = first + v * Self::LANES;
+                    let out = &mut out[(self.row + r) * *width + output..];
                     let lanes = Self::LANES.min(*width - output);
-                    for (r, sums) in column.into_iter().enumerate() {
-                        let start = (self.row + r) * *width + output;
-                        vector.store_int(sums, &mut out[start..start + lanes]);
+                    vector.store_int(sums[r][v], &mut out[..lanes]);
+                }
+            }
+            Epilogue::Bytes { out, stride, width, multipliers, narrow } => {
+                let mut rounded = sums;
+                for v in 0..V {
+                    let by = &multipliers[first + v * Self::LANES..][..Self::LANES];
+                    let by = vector.load_float(by);
+                    for r in 0..R {
+                        let real = vector.mul_float(vector.to_float(sums[r][v]), by);
+                        rounded[r][v] = vector.round(real);
                     }
                 }
-                Epilogue::Bytes { out, stride, width, multipliers, min, max, zero_point } => {
-                    let lanes = Self::LANES.min(*width - output);
-                    let multipliers = vector.load_float(&multipliers[output..][..Self::LANES]);
-                    let (min, max) = (vector.float(*min), vector.float(*max));
-                    let zero_point = vector.int(*zero_point);
-                    for (r, sums) in column.into_iter().enumerate() {
-                        let real = vector.mul_float(vector.to_float(sums), multipliers);
-                        let clamped = vector.min_float(vector.max_float(real, min), max);
-                        let bytes = vector.add(vector.round(clamped), zero_point);
-                        let start = (self.row + r) * *stride + output;
-                        vector.store_bytes(bytes, &mut out[start..start + lanes]);
-                    }
-                }
-                Epilogue::Float { out, stride, width, scales, row_scales, bias, min, max } => {
+                let out = &mut out[self.row * *stride..];
+                Self::store_bytes(vector, &rounded, narrow, out, first, *stride, *width);
+            }
+            Epilogue::Float { out, stride, width, scales, row_scales, bias, min, max } => {
+                let (min, max) = (vector.float(*min), vector.float(*max));
+                for v in 0..V {
+                    let output = first + v * Self::LANES;
                     let lanes = Self::LANES.min(*width - output);
                     let scales = vector.load_float(&scales[output..][..Self::LANES]);
                     let bias = bias.map(|bias| vector.load_float(&bias[output..][..Self::LANES]));
-                    let (min, max) = (vector.float(*min), vector.float(*max));
-                    for (r, sums) in column.into_iter().enumerate() {
+                    for r in 0..R {
                         let scale = match row_scales {
                             Some(rows) => {
                                 vector.mul_float(vector.float(rows[self.row + r]), scales)
                             }
                             None => scales,
                         };
-                        let mut real = vector.mul_float(vector.to_float(sums), scale);
+                        let mut real = vector.mul_float(vector.to_float(sums[r][v]), scale);
                         if let Some(bias) = bias {
                             real = vector.add_float(real, bias);
                         }
@@ -281,6 +277,42 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
             }
         }
     }
+
+    /// Narrows and stores four vectors at a time: of two rows, or of four if the panel is narrow.
+    #[inline(always)]
+    fn store_bytes(
+        vector: P::Vector,
+        values: &Sums<P, R, V>,
+        narrow: &Narrow,
+        out: &mut [u8],
+        first: usize,
+        stride: usize,
+        width: usize,
+    ) {
+        let whole = first + V * Self::LANES <= width;
+        for r in (0..R).step_by(4 / V) {
+            // Rows that are not there repeat the last one and are not stored.
+            let value = |i: usize| values[(r + i / V).min(R - 1)][i % V];
+            let bytes = vector.narrow([value(0), value(1), value(2), value(3)], narrow);
+            for i in 0..(4 / V).min(R - r) {
+                let out = &mut out[(r + i) * stride + first..];
+                if V == 2 && whole {
+                    vector.store_half(bytes, i, &mut out[..2 * Self::LANES]);
+                    continue;
+                }
+                for v in 0..V {
+                    let lanes = Self::LANES.min(width - first - v * Self::LANES);
+                    let out = &mut out[v * Self::LANES..][..lanes];
+                    vector.store_quarter(bytes, i * V + v, out);
+                }
+            }
+        }
+    }
+}
+
+/// The places of a tile's vectors.
+fn each<const R: usize, const V: usize>() -> impl Iterator<Item = (usize, usize)> {
+    (0..R).flat_map(|r| (0..V).map(move |v| (r, v)))
 }
 
 /// One group of inputs of `R` rows, times its weights, onto the sums.

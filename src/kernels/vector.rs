@@ -13,6 +13,8 @@ pub(crate) trait Vector: Copy {
     type Int: Copy;
     /// `LANES` `f32`.
     type Float: Copy;
+    /// `4 * LANES` bytes.
+    type Bytes: Copy;
 
     /// Whether this CPU can.
     fn detect() -> Option<Self>;
@@ -24,8 +26,6 @@ pub(crate) trait Vector: Copy {
     fn load_int(self, values: &[i32]) -> Self::Int;
     /// Stores as many lanes as there is room for.
     fn store_int(self, values: Self::Int, to: &mut [i32]);
-    /// Stores the lowest byte of as many lanes as there is room for.
-    fn store_bytes(self, values: Self::Int, to: &mut [u8]);
     /// Wraps around.
     fn add(self, a: Self::Int, b: Self::Int) -> Self::Int;
     /// The low halves of the products.
@@ -46,8 +46,37 @@ pub(crate) trait Vector: Copy {
     fn any_nan(self, a: Self::Float) -> bool;
     /// Rounded to nearest even.
     fn to_float(self, a: Self::Int) -> Self::Float;
-    /// Rounded half to even; only for values whose integer fits.
+    /// Rounded half to even. What is beyond 16 bits stays beyond them, on its side; NaN goes
+    /// below.
     fn round(self, a: Self::Float) -> Self::Int;
+
+    /// Four vectors as bytes.
+    fn narrow(self, values: [Self::Int; 4], by: &Narrow) -> Self::Bytes;
+    /// Stores the bytes of one of the four vectors, as many as there is room for.
+    fn store_quarter(self, bytes: Self::Bytes, quarter: usize, to: &mut [u8]);
+    /// Stores the bytes of the first or the last two vectors.
+    fn store_half(self, bytes: Self::Bytes, half: usize, to: &mut [u8]);
+}
+
+/// How integers become bytes: add the zero point, clamp, flip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Narrow {
+    /// Of `u8`.
+    pub zero_point: u8,
+    /// Bounds of the `u8`; `min <= max`.
+    pub min: u8,
+    pub max: u8,
+    /// What is xor-ed onto the `u8` at last: 0, or 0x80 for `i8`.
+    pub flip: u8,
+}
+
+impl Narrow {
+    /// For a quantization whose `i8` form has this zero point, for values clamped to `min..=max`
+    /// before the zero point is added; into bytes that are `i8` values xor-ed with `form`.
+    pub(crate) fn new(zero_point: i32, min: i32, max: i32, form: u8) -> Self {
+        let byte = |value: i32| (value + zero_point + 128).clamp(0, 255) as u8;
+        Self { zero_point: byte(0), min: byte(min), max: byte(max), flip: form ^ 0x80 }
+    }
 }
 
 /// A piece of work compiled once per instruction set, by [`Vector::vectorize`].

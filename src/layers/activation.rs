@@ -76,7 +76,11 @@ impl Activation {
         }
     }
 
-    pub(crate) fn validate(&self) -> Result<()> {
+    /// Refuses parameters that make no function.
+    ///
+    /// # Errors
+    /// An empty or NaN range to clip to, a slope that is not finite.
+    pub fn validate(&self) -> Result<()> {
         match *self {
             Activation::Clip { min, max } if min.is_nan() || max.is_nan() || min > max => {
                 Err(Error::model(format!("clip from {min} to {max} is empty")))

@@ -9,11 +9,11 @@
 
 use std::borrow::Cow;
 
-use super::edges::{expect_f32, expect_int8, refuse_nan};
+use super::edges::{expect_f32, expect_int8, quantizer, refuse_nan};
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
 use crate::kernels::sum::{Correction, Epilogue, Inputs};
-use crate::kernels::{Kernel, edges::Quantizer, reference};
+use crate::kernels::{Kernel, Narrow, reference};
 use crate::pack::{PackedMatrix, WeightLayout};
 use crate::quant::{
     QuantParams, Rounding, check_scale, dynamic_params, multiplier, requantize_nearest,
@@ -203,8 +203,8 @@ impl<'a> Dense<'a> {
         self.output
     }
 
-    /// The largest magnitude that the sum of any output can reach, bias included, for 8-bit
-    /// inputs with zero point `zero_point` (of the `i8` form), or for any if `None`.
+    /// The largest magnitude that the sum of any output can reach, bias included, for inputs of
+    /// this type: 8-bit ones with their zero point, or `f32` ones, quantized on arrival.
     pub fn worst_sum(&self, input: &TensorType) -> i64 {
         (0..self.outputs).map(|n| self.worst_sum_of(n, input)).max().unwrap_or(0)
     }
@@ -309,7 +309,7 @@ impl<'a> Dense<'a> {
     }
 
     /// `f32` rows to `i8` ones, by naive loops; with the scale and the zero point of each row.
-    fn reference_quantize(&self, rows: &[f32]) -> Result<(Vec<i8>, Vec<(f32, i32)>)> {
+    fn reference_quantize(&self, rows: &[f32]) -> Result<(Vec<i8>, Vec<RowParams>)> {
         let mut params = Vec::new();
         for (row, values) in rows.chunks_exact(self.inputs).enumerate() {
             refuse_nan(row, values)?;
@@ -563,9 +563,7 @@ impl Dense<'_> {
                 let (min, max) = self.bounds(&output);
                 StepOutput::Bytes {
                     multipliers: self::pad(outputs.clone().map(by).collect(), padded),
-                    min: min as f32,
-                    max: max as f32,
-                    zero_point: output.zero_point_i8() + place.output_form.offset(),
+                    narrow: Narrow::new(output.zero_point_i8(), min, max, place.output_form.flip),
                 }
             }
             DenseOutput::F32 => {
@@ -606,8 +604,11 @@ fn range(values: &[f32]) -> (f32, f32) {
     values.iter().fold(start, |(min, max), &x| (select_min(x, min), select_max(x, max)))
 }
 
-/// Scale and zero point (of the `i8` form) for rows within a range.
-fn row_params(row: usize, (min, max): (f32, f32)) -> Result<(f32, i32)> {
+/// Scale and zero point (of the `i8` form).
+type RowParams = (f32, i32);
+
+/// What rows within a range are quantized with.
+fn row_params(row: usize, (min, max): (f32, f32)) -> Result<RowParams> {
     let (scale, zero_point) = dynamic_params(min, max).ok_or_else(|| {
         Error::input(format!("row {row}: values from {min} to {max} have no finite range"))
     })?;
@@ -671,12 +672,7 @@ impl Step for DynamicQuantizeStep {
                 Err(error)
             })?;
             (per_row.scales[row], per_row.zero_points[row]) = (scale, zero_point);
-            let by = Quantizer {
-                scale,
-                min: (-128 - zero_point) as f32,
-                max: (127 - zero_point) as f32,
-                zero_point: zero_point + self.form.offset(),
-            };
+            let by = quantizer(scale, zero_point, self.form);
             if (self.kernel.quantize)(real, bytes, &by) {
                 refuse_nan(per_row.first + row, real)?;
             }
@@ -700,7 +696,7 @@ struct DenseStep {
 
 #[derive(Debug)]
 enum StepOutput {
-    Bytes { multipliers: Vec<f32>, min: f32, max: f32, zero_point: i32 },
+    Bytes { multipliers: Vec<f32>, narrow: Narrow },
     Float { scales: Vec<f32>, bias: Option<Vec<f32>>, min: f32, max: f32 },
 }
 
@@ -740,15 +736,9 @@ impl Step for DenseStep {
         };
         let RowsMut { bytes, stride, width, .. } = output;
         let epilogue = match &self.output {
-            StepOutput::Bytes { multipliers, min, max, zero_point } => Epilogue::Bytes {
-                out: bytes,
-                stride,
-                width,
-                multipliers,
-                min: *min,
-                max: *max,
-                zero_point: *zero_point,
-            },
+            StepOutput::Bytes { multipliers, narrow } => {
+                Epilogue::Bytes { out: bytes, stride, width, multipliers, narrow: *narrow }
+            }
             StepOutput::Float { scales, bias, min, max } => Epilogue::Float {
                 out: bytemuck::cast_slice_mut(bytes),
                 stride: stride / 4,

@@ -2,8 +2,8 @@
 
 use super::{Kind, Place};
 use crate::error::{Error, Result};
-use crate::kernels::Kernel;
 use crate::kernels::edges::Quantizer;
+use crate::kernels::{Kernel, Narrow};
 use crate::quant::QuantParams;
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::{Form, PerRow, Rows, RowsMut, Step};
@@ -42,19 +42,20 @@ impl Kind<'_> for Quantize {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let (kind, zero_point) = (self.output.kind(), self.output.zero_point());
+        let (zero_point, form) = (self.output.zero_point_i8(), place.output_form);
         steps.push(Box::new(QuantizeStep {
             kernel: place.kernel,
             width: place.input.width,
-            by: Quantizer {
-                scale: self.output.scale(),
-                min: (kind.min() - zero_point) as f32,
-                max: (kind.max() - zero_point) as f32,
-                zero_point: self.output.zero_point_i8() + place.output_form.offset(),
-            },
+            by: quantizer(self.output.scale(), zero_point, form),
         }));
         Ok(())
     }
+}
+
+/// Quantizes to the whole range of `i8` with this zero point, in bytes of this form.
+pub(super) fn quantizer(scale: f32, zero_point: i32, form: Form) -> Quantizer {
+    let narrow = Narrow::new(zero_point, -128 - zero_point, 127 - zero_point, form.flip);
+    Quantizer { scale, narrow }
 }
 
 #[derive(Debug)]

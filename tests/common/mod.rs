@@ -205,3 +205,23 @@ pub fn seal(file: &mut [u8]) {
         file[24..32].copy_from_slice(&checksum.to_le_bytes());
     }
 }
+
+/// A file at an address that is some bytes more than a multiple of 64.
+pub struct Placed {
+    room: Vec<u8>,
+    start: usize,
+    len: usize,
+}
+
+impl Placed {
+    pub fn new(file: &[u8], offset: usize) -> Self {
+        let mut room = vec![0; file.len() + 64 + offset];
+        let start = room.as_ptr().align_offset(64) + offset;
+        room[start..][..file.len()].copy_from_slice(file);
+        Self { room, start, len: file.len() }
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.room[self.start..][..self.len]
+    }
+}

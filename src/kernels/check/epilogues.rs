@@ -4,7 +4,7 @@ use quickcheck::{Arbitrary, Gen};
 
 use super::{Given, Matrices, Place, Shape, byte, same, sample, scale, sign, thinned, up_to};
 use crate::kernels::sum::Epilogue;
-use crate::kernels::{Kernel, available};
+use crate::kernels::{Kernel, Narrow, available};
 use crate::quant::{requantize_nearest, select_max, select_min};
 
 #[test]
@@ -39,22 +39,21 @@ fn check_bytes(kernel: &'static Kernel, shape: &Shape, zero_point: i32, g: &mut 
         min += up_to(g, 255) as i32;
         max -= up_to(g, (max - min) as usize) as i32;
     }
-    let stored = zero_point + *g.choose(&[0, 128]).expect("not empty");
+    let form = *g.choose(&[0, 0x80]).expect("not empty");
     let out = place.guarded(kernel, shape, 0xA5, |out| {
         let epilogue = Epilogue::Bytes {
             out,
             stride: place.stride,
             width: place.width,
             multipliers: &multipliers,
-            min: min as f32,
-            max: max as f32,
-            zero_point: stored,
+            narrow: Narrow::new(zero_point, min, max, form),
         };
         given.run(shape, &matrix, epilogue);
     });
     let sums = given.sums(shape, &matrices);
     let wanted = sums.iter().enumerate().map(|(i, &sum)| {
-        requantize_nearest(sum, multipliers[i % shape.outputs], min, max, stored) as u8
+        let by = multipliers[i % shape.outputs];
+        requantize_nearest(sum, by, min, max, zero_point) as u8 ^ form
     });
     same(kernel, &(shape, place, zero_point), shape.outputs, out, wanted);
 }
@@ -97,9 +96,7 @@ fn ties_round_to_even() {
                 stride: shape.outputs,
                 width: shape.outputs,
                 multipliers: &vec![multiplier; matrix.padded_outputs()],
-                min: -128.0,
-                max: 127.0,
-                zero_point: 0,
+                narrow: Narrow::new(0, -128, 127, 0),
             };
             given.run(&shape, &matrix, epilogue);
             let rounded = |x: i32| {

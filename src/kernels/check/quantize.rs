@@ -4,7 +4,7 @@ use quickcheck::{Arbitrary, Gen};
 
 use super::{OFFSETS, byte, same, sample, scale, sign, thinned, up_to};
 use crate::kernels::edges::Quantizer;
-use crate::kernels::{Kernel, available};
+use crate::kernels::{Kernel, Narrow, available};
 use crate::quant::{Int8, QuantParams};
 
 /// Quantizes `real` at any alignment, and with both forms of bytes.
@@ -14,12 +14,9 @@ fn check_quantize(kernel: &Kernel, params: &QuantParams, real: &[f32], offset: u
     let mut moved = vec![0.0; offset];
     moved.extend_from_slice(real);
     for flip in [0, 0x80] {
-        let by = Quantizer {
-            scale: params.scale(),
-            min: (params.kind().min() - params.zero_point()) as f32,
-            max: (params.kind().max() - params.zero_point()) as f32,
-            zero_point: params.zero_point_i8() + i32::from(flip),
-        };
+        let zero_point = params.zero_point_i8();
+        let narrow = Narrow::new(zero_point, -128 - zero_point, 127 - zero_point, flip);
+        let by = Quantizer { scale: params.scale(), narrow };
         let mut bytes = vec![0xA5; offset + real.len() + 64];
         let nan = (kernel.quantize)(&moved[offset..], &mut bytes[offset..], &by);
         assert_eq!(nan, real.iter().any(|x| x.is_nan()), "{name}, {what:?}: NaN");

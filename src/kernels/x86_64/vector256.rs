@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use crate::kernels::vector::{Op, Vector};
+use crate::kernels::vector::{Narrow, Op, Vector};
 
 /// Vectors of 256 bits.
 #[derive(Clone, Copy)]
@@ -25,6 +25,7 @@ impl<F: Features> Vector for V256<F> {
 
     type Int = __m256i;
     type Float = __m256;
+    type Bytes = __m256i;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -54,21 +55,6 @@ impl<F: Features> Vector for V256<F> {
         store(to, |whole| {
             // SAFETY: see the top.
             unsafe { _mm256_storeu_si256(whole.as_mut_ptr().cast(), values) }
-        });
-    }
-
-    #[inline(always)]
-    fn store_bytes(self, values: __m256i, to: &mut [u8]) {
-        store(to, |whole| {
-            // SAFETY: see the top.
-            unsafe {
-                let lowest = _mm256_set1_epi32(0x0C08_0400);
-                let halves = _mm256_shuffle_epi8(values, lowest);
-                let low = _mm256_castsi256_si128(halves);
-                let high = _mm256_extracti128_si256::<1>(halves);
-                let bytes = _mm_unpacklo_epi32(low, high);
-                _mm_storel_epi64(whole.as_mut_ptr().cast(), bytes);
-            }
         });
     }
 
@@ -149,8 +135,47 @@ impl<F: Features> Vector for V256<F> {
 
     #[inline(always)]
     fn round(self, a: __m256) -> __m256i {
-        // SAFETY: see the top. The default rounding is half to even.
-        unsafe { _mm256_cvtps_epi32(a) }
+        // SAFETY: see the top. The default rounding is half to even. What the conversion cannot
+        // hold gives the smallest integer, wrong only above: so there it is bounded first. Of
+        // two operands the minimum answers the second for NaN.
+        unsafe { _mm256_cvtps_epi32(_mm256_min_ps(_mm256_set1_ps(32767.0), a)) }
+    }
+
+    #[inline(always)]
+    fn narrow(self, [a, b, c, d]: [__m256i; 4], by: &Narrow) -> __m256i {
+        // SAFETY: see the top.
+        unsafe {
+            let zero_point = _mm256_set1_epi16(i16::from(by.zero_point));
+            let ab = _mm256_adds_epi16(_mm256_packs_epi32(a, b), zero_point);
+            let cd = _mm256_adds_epi16(_mm256_packs_epi32(c, d), zero_point);
+            // The packs work within each 128 bits: a half of a, b, c and d each.
+            let halves = _mm256_packus_epi16(ab, cd);
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let bytes = _mm256_permutevar8x32_epi32(halves, order);
+            let bytes = _mm256_max_epu8(bytes, _mm256_set1_epi8(by.min as i8));
+            let bytes = _mm256_min_epu8(bytes, _mm256_set1_epi8(by.max as i8));
+            _mm256_xor_si256(bytes, _mm256_set1_epi8(by.flip as i8))
+        }
+    }
+
+    #[inline(always)]
+    fn store_quarter(self, bytes: __m256i, quarter: usize, to: &mut [u8]) {
+        // SAFETY: see the top.
+        let quarters: [[u8; 8]; 4] = unsafe { core::mem::transmute(bytes) };
+        store(to, |whole| *whole = quarters[quarter]);
+    }
+
+    #[inline(always)]
+    fn store_half(self, bytes: __m256i, half: usize, to: &mut [u8]) {
+        assert!(to.len() >= 16);
+        // SAFETY: see the top.
+        unsafe {
+            let bytes = match half {
+                0 => _mm256_castsi256_si128(bytes),
+                _ => _mm256_extracti128_si256::<1>(bytes),
+            };
+            _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+        }
     }
 }
 

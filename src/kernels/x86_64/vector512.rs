@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use crate::kernels::vector::{Op, Vector};
+use crate::kernels::vector::{Narrow, Op, Vector};
 
 /// Vectors of 512 bits.
 #[derive(Clone, Copy)]
@@ -31,6 +31,7 @@ impl<F: Features> Vector for V512<F> {
 
     type Int = __m512i;
     type Float = __m512;
+    type Bytes = __m512i;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -59,19 +60,6 @@ impl<F: Features> Vector for V512<F> {
     fn store_int(self, values: __m512i, to: &mut [i32]) {
         // SAFETY: see the top.
         unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr(), mask(to.len()), values) }
-    }
-
-    #[inline(always)]
-    fn store_bytes(self, values: __m512i, to: &mut [u8]) {
-        // SAFETY: see the top.
-        unsafe {
-            if to.len() >= 16 {
-                _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(values));
-            } else {
-                let (to, mask) = (to.as_mut_ptr().cast(), mask(to.len()));
-                _mm512_mask_cvtepi32_storeu_epi8(to, mask, values);
-            }
-        }
     }
 
     #[inline(always)]
@@ -149,7 +137,62 @@ impl<F: Features> Vector for V512<F> {
 
     #[inline(always)]
     fn round(self, a: __m512) -> __m512i {
-        // SAFETY: see the top. The default rounding is half to even.
-        unsafe { _mm512_cvtps_epi32(a) }
+        // SAFETY: see the top. The default rounding is half to even. What the conversion cannot
+        // hold gives the smallest integer, wrong only above: so there it is bounded first. Of
+        // two operands the minimum answers the second for NaN.
+        unsafe { _mm512_cvtps_epi32(_mm512_min_ps(_mm512_set1_ps(32767.0), a)) }
+    }
+
+    #[inline(always)]
+    fn narrow(self, [a, b, c, d]: [__m512i; 4], by: &Narrow) -> __m512i {
+        // SAFETY: see the top.
+        unsafe {
+            let zero_point = _mm512_set1_epi16(i16::from(by.zero_point));
+            let ab = _mm512_adds_epi16(_mm512_packs_epi32(a, b), zero_point);
+            let cd = _mm512_adds_epi16(_mm512_packs_epi32(c, d), zero_point);
+            // The packs work within each 128 bits: a quarter of a, b, c and d each.
+            let quarters = _mm512_packus_epi16(ab, cd);
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            let bytes = _mm512_permutexvar_epi32(order, quarters);
+            let bytes = _mm512_max_epu8(bytes, _mm512_set1_epi8(by.min as i8));
+            let bytes = _mm512_min_epu8(bytes, _mm512_set1_epi8(by.max as i8));
+            _mm512_xor_si512(bytes, _mm512_set1_epi8(by.flip as i8))
+        }
+    }
+
+    #[inline(always)]
+    fn store_quarter(self, bytes: __m512i, quarter: usize, to: &mut [u8]) {
+        // SAFETY: see the top.
+        unsafe {
+            let bytes = match quarter {
+                0 => _mm512_castsi512_si128(bytes),
+                1 => _mm512_extracti32x4_epi32::<1>(bytes),
+                2 => _mm512_extracti32x4_epi32::<2>(bytes),
+                _ => _mm512_extracti32x4_epi32::<3>(bytes),
+            };
+            if to.len() >= 16 {
+                _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
+            } else {
+                let mask = mask(to.len()).into();
+                _mm512_mask_storeu_epi8(
+                    to.as_mut_ptr().cast(),
+                    mask,
+                    _mm512_castsi128_si512(bytes),
+                );
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn store_half(self, bytes: __m512i, half: usize, to: &mut [u8]) {
+        assert!(to.len() >= 32);
+        // SAFETY: see the top.
+        unsafe {
+            let bytes = match half {
+                0 => _mm512_castsi512_si256(bytes),
+                _ => _mm512_extracti64x4_epi64::<1>(bytes),
+            };
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), bytes);
+        }
     }
 }

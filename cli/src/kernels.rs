@@ -1,0 +1,163 @@
+//! `signfold kernels`: what this CPU can run, and how fast.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use signfold::kernels::{self, Kernel, Technique};
+use signfold::layers::{Dense, DenseOutput};
+use signfold::quant::{Int8, QuantParams, Rounding};
+use signfold::{Engine, Model, TensorType, WeightLayout};
+
+use crate::report::{self, Report, percent};
+use crate::{args, batch, timing};
+
+/// Weights of the measured product at most.
+const MAX_WEIGHTS: usize = 1 << 30;
+
+/// How often limit and product are measured.
+const TURNS: u32 = 5;
+
+/// List the kernels of this CPU, and measure them on one core against the limit of their
+/// instructions
+#[derive(clap::Args)]
+pub struct Args {
+    /// Rows, inputs and outputs of the measured product
+    #[arg(long, value_name = "MxKxN", default_value = "256x4096x512", value_parser = shape)]
+    shape: Shape,
+    /// Seconds to measure each kernel for
+    #[arg(long, value_name = "S", default_value = "0.4", value_parser = args::seconds)]
+    seconds: Duration,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// M, K, N.
+type Shape = (usize, usize, usize);
+
+fn shape(text: &str) -> Result<Shape, String> {
+    let lengths: Result<Vec<usize>, _> = text.split('x').map(str::parse).collect();
+    match lengths.as_deref() {
+        Ok(&[m, k, n]) if m > 0 && k > 0 && n > 0 => Ok((m, k, n)),
+        _ => Err("not three lengths above 0, as in 256x4096x512".into()),
+    }
+}
+
+#[derive(Serialize)]
+struct Kernels {
+    shape: Shape,
+    kernels: Vec<KernelInfo>,
+}
+
+#[derive(Serialize)]
+struct KernelInfo {
+    name: &'static str,
+    /// MR, NR, KR.
+    tile: (usize, usize, usize),
+    technique: &'static str,
+    limit_gmacs: f64,
+    measured_gmacs: f64,
+    share_of_limit: f64,
+    share_of_best_limit: f64,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &Args) -> Result<()> {
+    let model = gemm(args.shape)?;
+    batch::check_size(&model, args.shape.0)?;
+    let bar = report::progress(kernels::available().count(), args.json);
+    let mut infos = Vec::new();
+    for kernel in kernels::available() {
+        bar.set_message(kernel.name());
+        infos.push(measure(kernel, &model, args)?);
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let best = infos.iter().map(|info| info.limit_gmacs).fold(0.0, f64::max);
+    for info in &mut infos {
+        info.share_of_best_limit = info.measured_gmacs / best;
+    }
+    report::show(&Kernels { shape: args.shape, kernels: infos }, args.json)
+}
+
+fn measure(kernel: &'static Kernel, model: &Model<'_>, args: &Args) -> Result<KernelInfo> {
+    let (m, k, n) = args.shape;
+    let engine = Engine::with_kernel(model, kernel.name())?.with_threads(1);
+    let mut scratch = engine.scratch();
+    let inputs = random(m * k);
+    let mut outputs = vec![0_i8; m * n];
+    // In turns, so that a machine that is busy for a while slows both.
+    let (mut limits, mut rates) = (Vec::new(), Vec::new());
+    let turn = args.seconds / (2 * TURNS);
+    for _ in 0..TURNS {
+        limits.push(timing::peak(kernel, turn / 2)? / 1e9);
+        let seconds = timing::median(turn * 3 / 2, || {
+            Ok(engine.run(&inputs, &mut outputs, &mut scratch)?)
+        })?;
+        rates.push((m * k * n) as f64 / seconds / 1e9);
+    }
+    let (limit_gmacs, measured_gmacs) = (timing::middle(limits), timing::middle(rates));
+    Ok(KernelInfo {
+        name: kernel.name(),
+        tile: kernel.tile(),
+        technique: technique(kernel.technique()),
+        limit_gmacs,
+        measured_gmacs,
+        share_of_limit: measured_gmacs / limit_gmacs,
+        share_of_best_limit: 0.0,
+    })
+}
+
+/// One dense layer, 8-bit to 8-bit: what most layers of a quantized network are.
+fn gemm((_, k, n): Shape) -> Result<Model<'static>> {
+    let weights = k.checked_mul(n).filter(|&weights| weights <= MAX_WEIGHTS);
+    let weights = weights.with_context(|| format!("more than {MAX_WEIGHTS} weights"))?;
+    let input = QuantParams::new(Int8::I8, 1.0, 0)?;
+    // The sums are about 74^2 * sqrt(k) large: outputs are to use their range.
+    let output = QuantParams::new(Int8::I8, 64.0 * (k as f32).sqrt(), 0)?;
+    let dense = Dense::new(random(weights), WeightLayout::OutIn, n, k)?
+        .output(DenseOutput::Int8(output, Rounding::Nearest));
+    Ok(Model::builder("gemm", TensorType::int8(k, input)).layer(dense).build()?)
+}
+
+fn random(len: usize) -> Vec<i8> {
+    let mut rng = fastrand::Rng::with_seed(1);
+    (0..len).map(|_| rng.i8(..)).collect()
+}
+
+fn technique(technique: Technique) -> &'static str {
+    match technique {
+        Technique::Positive => "positive",
+        Technique::Offset => "offset",
+        Technique::Native => "native",
+    }
+}
+
+impl Report for Kernels {
+    fn text(&self) -> String {
+        let (m, k, n) = self.shape;
+        let mut table = report::table([
+            "kernel",
+            "tile MR x NR x KR",
+            "technique",
+            "limit GMAC/s",
+            "measured GMAC/s",
+            "of its limit",
+            "of the best limit",
+        ]);
+        for info in &self.kernels {
+            let (mr, nr, kr) = info.tile;
+            table.add_row([
+                info.name.to_string(),
+                format!("{mr} x {nr} x {kr}"),
+                info.technique.to_string(),
+                format!("{:.1}", info.limit_gmacs),
+                format!("{:.1}", info.measured_gmacs),
+                percent(info.share_of_limit),
+                percent(info.share_of_best_limit),
+            ]);
+        }
+        format!("One core, {m} rows x {k} inputs x {n} outputs, i8 to i8, medians\n\n{table}\n")
+    }
+}

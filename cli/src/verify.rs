@@ -1,0 +1,110 @@
+//! `signfold verify`: the golden rows of a model, through everything that must agree on them.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use serde::Serialize;
+use signfold::kernels;
+use signfold::{Engine, Golden, Model};
+
+use crate::report::{self, Report};
+use crate::{batch, data};
+
+/// Check that all kernels of this CPU, and the reference, compute the golden output of a model
+///
+/// Each kernel gets the golden rows all at once and in parts of different sizes. Any difference in
+/// any bit is an error.
+#[derive(clap::Args)]
+pub struct Args {
+    /// The model
+    model: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Verification {
+    model: String,
+    rows: usize,
+    digest: String,
+    checks: Vec<Check>,
+}
+
+#[derive(Serialize)]
+struct Check {
+    by: &'static str,
+    digest: String,
+    agrees: bool,
+}
+
+/// Runs the subcommand.
+pub fn run(args: &Args) -> Result<()> {
+    let bytes = data::read(&args.model)?;
+    let model = data::model(&bytes, &args.model)?;
+    let golden = (model.golden())
+        .with_context(|| format!("{}: the model has no golden rows", args.model.display()))?;
+    let expected = golden.output.digest();
+    let check = |by, digests: &[u64]| {
+        // Where splits disagree, the one that is wrong is worth showing.
+        let digest = digests.iter().copied().find(|&d| d != expected).unwrap_or(expected);
+        Check { by, digest: report::digest(digest), agrees: digest == expected }
+    };
+    let bar = report::progress(kernels::available().count() + 1, args.json);
+    let mut checks = vec![check("reference", &[model.reference(&golden.input)?.digest()])];
+    for kernel in kernels::available() {
+        bar.inc(1);
+        bar.set_message(kernel.name());
+        let engine = Engine::with_kernel(&model, kernel.name())?;
+        checks.push(check(kernel.name(), &digests(&model, &engine, golden)?));
+    }
+    bar.finish_and_clear();
+    let (all, agree) = (checks.len(), checks.iter().filter(|check| check.agrees).count());
+    let verification = Verification {
+        model: model.name().to_string(),
+        rows: golden.input.len() / model.input().width,
+        digest: report::digest(expected),
+        checks,
+    };
+    report::show(&verification, args.json)?;
+    ensure!(
+        agree == all,
+        "{}: {} of {all} computations differ from the golden output",
+        args.model.display(),
+        all - agree
+    );
+    Ok(())
+}
+
+/// The digests of an engine's output, for different splits of the golden rows.
+fn digests(model: &Model<'_>, engine: &Engine, golden: &Golden<'_>) -> Result<Vec<u64>> {
+    let (input, output) = (model.input(), model.output());
+    let rows = golden.input.len() / input.width;
+    // Rows that are quantized together belong together.
+    let parts = if batch::is_whole(model) { vec![rows] } else { vec![rows, 1, 3, 7] };
+    let mut scratch = batch::scratch(engine, model, rows);
+    let mut digests = Vec::new();
+    for part in parts {
+        let mut outputs = batch::zeros(output, rows)?;
+        for first in (0..rows).step_by(part) {
+            let end = rows.min(first + part);
+            let from = batch::input_part(&golden.input, first * input.width..end * input.width)?;
+            let to = batch::output_part(&mut outputs, first * output.width..end * output.width)?;
+            engine.run(from, to, &mut scratch)?;
+        }
+        digests.push(outputs.digest());
+    }
+    Ok(digests)
+}
+
+impl Report for Verification {
+    fn text(&self) -> String {
+        let mut text =
+            format!("{}: {} golden rows, digest {}\n", self.model, self.rows, self.digest);
+        for check in &self.checks {
+            let verdict = if check.agrees { "ok" } else { "DIFFERS" };
+            text.push_str(&format!("{:<28} {}  {verdict}\n", check.by, check.digest));
+        }
+        text
+    }
+}

@@ -1,0 +1,153 @@
+//! The other subcommands, and what all of them promise: exit codes, JSON, errors that name files.
+
+mod common;
+
+use common::*;
+use signfold::kernels;
+
+#[test]
+fn inspect_shows_what_a_file_holds() {
+    let folder = Folder::new();
+    let model = two_layers("a name");
+    let bytes = model.write();
+    let file = folder.file("m.sfold", &bytes);
+    let report = json(&["inspect", &file]);
+    assert_eq!(report["name"], "a name");
+    assert_eq!(report["bytes"], bytes.len());
+    assert_eq!(report["parameters"], 45);
+    assert_eq!(report["layers"].as_array().unwrap().len(), 3);
+    assert_eq!(report["layers"][1]["activation"], "relu");
+    assert_eq!(report["layers"][1]["dense"]["weight_scales"]["count"], 5);
+    assert_eq!(report["layers"][1]["dense"]["requantize"], "nearest");
+    assert!(report["layers"][2]["dense"]["worst_sum"].as_i64().unwrap() > 0);
+    assert_eq!(report["golden"]["rows"], 10);
+    let digest = format!("{:016x}", model.golden().unwrap().output.digest());
+    assert_eq!(report["golden"]["output_digest"], digest);
+    let text = ok(&["inspect", &file]);
+    assert!(text.contains(&digest) && text.contains("6 -> 5"), "{text}");
+}
+
+#[test]
+fn verify_agrees_on_every_kernel() {
+    let folder = Folder::new();
+    for model in [two_layers("net"), per_tensor()] {
+        let file = folder.file("m.sfold", model.write());
+        let report = json(&["verify", &file]);
+        let checks = report["checks"].as_array().unwrap();
+        assert_eq!(checks.len(), 1 + kernels::available().count());
+        assert!(checks.iter().all(|c| c["agrees"] == true && c["digest"] == report["digest"]));
+        let text = ok(&["verify", &file]);
+        assert!(kernels::available().all(|kernel| text.contains(kernel.name())), "{text}");
+    }
+    let file = folder.file("m.sfold", twice().write());
+    assert!(fails(1, &["verify", &file]).contains("no golden rows"));
+}
+
+#[test]
+fn verify_notices_a_weight_that_changed() {
+    let folder = Folder::new();
+    let mut bytes = two_layers("net").write();
+    let of_first_layer = weights(30).iter().map(|&w| w as u8).collect::<Vec<_>>();
+    let at = bytes.windows(30).position(|window| window == of_first_layer).unwrap();
+    bytes[at..at + 6].fill(100);
+    // With a checksum that fits, the file itself is sound.
+    bytes[24..32].fill(0);
+    let checksum = signfold::Values::from(&bytes).digest();
+    bytes[24..32].copy_from_slice(&checksum.to_le_bytes());
+    let file = folder.file("m.sfold", bytes);
+    let all = 1 + kernels::available().count();
+    let error = fails(1, &["verify", &file]);
+    assert!(error.contains(&format!("{all} of {all}")) && error.contains(&file), "{error}");
+    let output = signfold(&["verify", &file, "--json"]);
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(report["checks"][0]["agrees"], false);
+    assert!(String::from_utf8(signfold(&["verify", &file]).stdout).unwrap().contains("DIFFERS"));
+}
+
+#[test]
+fn kernels_lists_those_of_this_cpu() {
+    let report = json(&["kernels", "--shape", "8x64x40", "--seconds", "0.01"]);
+    let names: Vec<_> = report["kernels"].as_array().unwrap().iter().map(|k| &k["name"]).collect();
+    let expected: Vec<_> = kernels::available().map(|kernel| kernel.name()).collect();
+    assert_eq!(names, expected);
+    assert!(report["kernels"][0]["limit_gmacs"].as_f64().unwrap() > 0.0);
+}
+
+#[test]
+fn bench_measures_each_combination() {
+    let folder = Folder::new();
+    for model in [two_layers("net"), largest_pixel(1.0), per_tensor()] {
+        let file = folder.file("m.sfold", model.write());
+        let short = ["bench", &file, "--seconds", "0.01"];
+        let all = ["--batch", "1,3", "--threads", "1,2", "--kernel", "all"];
+        let report = json(&[&short[..], &all].concat());
+        let measurements = report["measurements"].as_array().unwrap();
+        assert_eq!(measurements.len(), 4 * kernels::available().count());
+        assert!(measurements.iter().all(|m| m["rows_per_second"].as_f64().unwrap() > 0.0));
+        let slowest = kernels::available().last().unwrap().name();
+        let text = ok(&[&short[..], &["--kernel", slowest]].concat());
+        assert!(text.contains(slowest) && text.contains("256"), "{text}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    for args in [
+        &["bench", "m", "--batch", "0"][..],
+        &["bench", "m", "--batch", "1,,2"],
+        &["bench", "m", "--batch", "99999999999999999999"],
+        &["bench", "m", "--threads", "0"],
+        &["bench", "m", "--threads", "1000000"],
+        &["bench", "m", "--kernel", "abacus"],
+        &["bench", "m", "--seconds", "0"],
+        &["bench", "m", "--seconds", "inf"],
+        &["eval", "m", "--scale", "NaN"],
+        &["eval", "m", "--scale", "-1"],
+        &["eval", "m", "--inputs", "x"],
+        &["eval", "m", "--labels", "y"],
+        &["eval", "--inputs", "x", "--labels", "y"],
+        &["eval", "m", "--kernel", "abacus"],
+        &["run", "m", "--input", "x"],
+        &["verify"],
+        &["kernels", "--shape", "8x0x8"],
+        &["kernels", "--shape", "8x8"],
+        &["juggle"],
+    ] {
+        fails(2, args);
+    }
+    assert_eq!(signfold(&[]).status.code(), Some(2));
+    assert!(ok(&["--help"]).contains("kernels"));
+    assert!(ok(&["--version"]).contains(env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn unreadable_models_are_named() {
+    let folder = Folder::new();
+    let mut damaged = two_layers("net").write();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    let folder_path = folder.arg("");
+    for file in [
+        folder.arg("none.sfold"),
+        folder.file("empty.sfold", b""),
+        folder.file("damaged.sfold", damaged),
+        folder_path,
+        "-".to_string(),
+    ] {
+        for command in ["eval", "inspect", "bench", "verify"] {
+            let error = fails(1, &[command, &file]);
+            assert!(error.contains(&file), "{error}");
+        }
+    }
+}
+
+#[test]
+fn batches_beyond_memory_are_refused() {
+    let folder = Folder::new();
+    let file = folder.file("m.sfold", two_layers("net").write());
+    let error = fails(1, &["bench", &file, "--batch", "4294967296"]);
+    assert!(error.contains("GiB"), "{error}");
+    for shape in ["99999999999x8x8", "8x1000000x1000000", "8x4294967296x4294967296"] {
+        fails(1, &["kernels", "--shape", shape]);
+    }
+}

@@ -1,0 +1,92 @@
+//! `signfold quantize`: from a float network to a model that verifies.
+
+mod common;
+
+use common::*;
+
+const NET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/float/digits-relu.safetensors");
+const ROWS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/data/digits-calib-x.npy");
+
+#[test]
+fn every_way_gives_a_model_that_verifies_and_scores() {
+    let folder = Folder::new();
+    let m = folder.arg("m.sfold");
+    for options in [
+        &["--calibrate", ROWS][..],
+        &["--calibrate", ROWS, "--weights", "per-tensor", "--activations", "symmetric"],
+        &["--calibrate", ROWS, "--dynamic", "per-row", "--name", "other"],
+        &["--calibrate", ROWS, "--dynamic", "per-tensor", "--golden", "3"],
+    ] {
+        let report = json(&[&["quantize", NET, "-o", &m][..], options].concat());
+        let named = if options.contains(&"other") { "other" } else { "digits-relu" };
+        assert_eq!(report["model"], named);
+        assert_eq!(report["layers"].as_array().unwrap().len(), 3);
+        assert_eq!(report["agreement"]["rows"], 256);
+        let rows = if options.contains(&"3") { 3 } else { 8 };
+        assert_eq!(json(&["verify", &m])["rows"], rows);
+        // The float network has 351 of 360 right.
+        let correct = json(&["eval", &m])["correct"].as_u64().unwrap();
+        assert!((347..=355).contains(&correct), "{options:?}: {correct}");
+    }
+    assert_eq!(folder.names(), ["m.sfold"]);
+    let text = ok(&["quantize", NET, "--calibrate", ROWS, "-o", &m]);
+    assert!(text.contains("agreement"), "{text}");
+}
+
+#[test]
+fn the_shipped_models_are_what_quantize_makes() {
+    let folder = Folder::new();
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    for (name, data, score, expected) in [
+        ("digits-hardtanh", "digits", "correct", 353.0..=353.0),
+        ("digits-relu", "digits", "correct", 351.0..=351.0),
+        ("regress-100-50-1", "regress", "r2", 0.97..=0.971),
+    ] {
+        let net = format!("{models}/float/{name}.safetensors");
+        let rows = format!("{models}/data/{data}-calib-x.npy");
+        let made = folder.arg("m.sfold");
+        ok(&["quantize", &net, "--calibrate", &rows, "-o", &made]);
+        let shipped = format!("{models}/{name}.sfold");
+        let equal = std::fs::read(&made).unwrap() == std::fs::read(&shipped).unwrap();
+        assert!(equal, "{name}: the quantizer has changed, so quantize it again");
+        ok(&["verify", &shipped]);
+        let report = json(&["eval", &shipped]);
+        assert!(expected.contains(&report[score].as_f64().unwrap()), "{report}");
+    }
+}
+
+#[test]
+fn dynamic_models_need_no_calibration() {
+    let folder = Folder::new();
+    let m = folder.arg("m.sfold");
+    let report = json(&["quantize", NET, "--dynamic", "per-row", "-o", &m]);
+    assert!(report["agreement"].is_null());
+    assert!(json(&["eval", &m])["correct"].as_u64().unwrap() >= 347);
+}
+
+#[test]
+fn failures_name_the_file_and_leave_the_old_model() {
+    let folder = Folder::new();
+    let m = folder.file("m.sfold", "old");
+    let narrow = folder.file("narrow.npy", npy_f32(2, 3, &reals(6)));
+    let nan = folder.file("nan.npy", npy_f32(1, 64, &[f32::NAN; 64]));
+    for (net, rows, named) in [
+        (NET, "none.npy", "none.npy"),
+        (NET, &narrow, "narrow.npy"),
+        (NET, &nan, "nan.npy"),
+        (ROWS, ROWS, ROWS),
+        ("none.safetensors", ROWS, "none.safetensors"),
+    ] {
+        let error = fails(1, &["quantize", net, "--calibrate", rows, "-o", &m]);
+        assert!(error.contains(named), "{error}");
+    }
+    assert_eq!(std::fs::read(folder.path("m.sfold")).unwrap(), b"old");
+    for args in [
+        &["quantize", NET, "-o", &m][..],
+        &["quantize", NET, "--calibrate", ROWS],
+        &["quantize", NET, "--calibrate", ROWS, "-o", &m, "--golden", "-1"],
+        &["quantize", NET, "--calibrate", ROWS, "-o", &m, "--weights", "none"],
+    ] {
+        fails(2, args);
+    }
+}

@@ -1,0 +1,195 @@
+//! The description of a network's layers: JSON that a weight file carries.
+//!
+//! Strict: a field that is not known is an error, never skipped.
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use signfold::layers::Activation;
+use signfold::{Error, ErrorKind, Result, WeightLayout};
+
+use crate::float::{check_depth, place};
+
+/// The version of the description that this release knows.
+const VERSION: u32 = 1;
+
+/// What a network is made of; tensors are named only.
+#[derive(Debug)]
+pub(crate) struct Description {
+    pub name: String,
+    pub inputs: usize,
+    pub layers: Vec<LayerDescription>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum LayerDescription {
+    Dense(DenseDescription),
+    // Braces, because serde skips unknown fields of variants without.
+    Softmax {},
+    Argmax {},
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DenseDescription {
+    pub weight: String,
+    pub layout: Layout,
+    pub bias: Option<String>,
+    /// Whether the bias is one more input of the weights, the last.
+    #[serde(default)]
+    pub bias_column: bool,
+    #[serde(default, deserialize_with = "activation")]
+    pub activation: Activation,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Layout {
+    OutIn,
+    InOut,
+}
+
+impl Layout {
+    pub fn name(self) -> &'static str {
+        match self {
+            Layout::OutIn => "out_in",
+            Layout::InOut => "in_out",
+        }
+    }
+}
+
+impl From<Layout> for WeightLayout {
+    fn from(layout: Layout) -> Self {
+        match layout {
+            Layout::OutIn => WeightLayout::OutIn,
+            Layout::InOut => WeightLayout::InOut,
+        }
+    }
+}
+
+impl Description {
+    /// Reads a description.
+    pub fn from_json(text: &str) -> Result<Self> {
+        #[derive(Deserialize)]
+        struct Version {
+            version: u32,
+        }
+
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Top<'a> {
+            #[serde(rename = "version")]
+            _version: u32,
+            name: String,
+            inputs: usize,
+            #[serde(borrow)]
+            layers: Vec<&'a RawValue>,
+        }
+
+        // First the version alone: what else is there depends on it.
+        let Version { version } = object(text)?;
+        if version != VERSION {
+            let message = format!("version {version}, but this release knows {VERSION} only");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+        let top: Top<'_> = object(text)?;
+        check_depth(top.layers.len())?;
+        let layers = top.layers.iter().enumerate();
+        let layers =
+            layers.map(|(i, text)| object(text.get()).map_err(|e| e.at(format!("layer {i}"))));
+        Ok(Self { name: top.name, inputs: top.inputs, layers: layers.collect::<Result<_>>()? })
+    }
+}
+
+impl LayerDescription {
+    /// How messages name layer `i`.
+    pub fn place(&self, i: usize) -> String {
+        place(
+            i,
+            match self {
+                LayerDescription::Dense(_) => "dense",
+                LayerDescription::Softmax {} => "softmax",
+                LayerDescription::Argmax {} => "argmax",
+            },
+        )
+    }
+}
+
+/// A value from a JSON object; serde would take an array of its fields, too.
+fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
+    let malformed = |message: String| Error::new(ErrorKind::Format, message);
+    let value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+    match text.trim_start().starts_with('{') {
+        true => Ok(value),
+        false => Err(malformed("expected a JSON object, found an array".to_owned())),
+    }
+}
+
+/// An activation: absent or null, a name, or an object with a name and parameters.
+fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(tag = "name", rename_all = "snake_case", deny_unknown_fields)]
+    enum Named {
+        Relu {},
+        Relu6 {},
+        Hardtanh {
+            #[serde(default = "minus_one")]
+            min: f32,
+            #[serde(default = "one")]
+            max: f32,
+        },
+        Clip {
+            min: f32,
+            max: f32,
+        },
+        LeakyRelu {
+            #[serde(default = "leak")]
+            alpha: f32,
+        },
+        Tanh {},
+        Sigmoid {},
+        Gelu {},
+        GeluTanh {},
+    }
+
+    let object = match Value::deserialize(from)? {
+        Value::Null => return Ok(Activation::Identity),
+        Value::String(name) => serde_json::json!({ "name": name }),
+        object @ Value::Object(_) => object,
+        _ => return Err(in_activation(&"expected a name or an object")),
+    };
+    let named = Named::deserialize(object).map_err(|e| in_activation(&e))?;
+    let activation = match named {
+        Named::Relu {} => Activation::Relu,
+        Named::Relu6 {} => Activation::Relu6,
+        Named::Hardtanh { min, max } | Named::Clip { min, max } => {
+            if !min.is_finite() || !max.is_finite() {
+                return Err(in_activation(&"bounds beyond f32"));
+            }
+            Activation::Clip { min, max }
+        }
+        Named::LeakyRelu { alpha } => Activation::LeakyRelu { alpha },
+        Named::Tanh {} => Activation::Tanh,
+        Named::Sigmoid {} => Activation::Sigmoid,
+        Named::Gelu {} => Activation::Gelu,
+        Named::GeluTanh {} => Activation::GeluTanh,
+    };
+    Ok(activation)
+}
+
+fn in_activation<E: serde::de::Error>(problem: &dyn std::fmt::Display) -> E {
+    E::custom(format!("activation: {problem}"))
+}
+
+fn minus_one() -> f32 {
+    -1.0
+}
+
+fn one() -> f32 {
+    1.0
+}
+
+fn leak() -> f32 {
+    0.01
+}

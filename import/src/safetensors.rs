@@ -1,0 +1,202 @@
+//! The reader of safetensors files whose metadata describe the layers; see `docs/safetensors.md`.
+//!
+//! Nothing of the file is believed before it is checked, and no more is allocated than a multiple
+//! of the file's length: each tensor may be used once only.
+
+use std::collections::BTreeSet;
+
+use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use half::{bf16, f16};
+use signfold::layers::split_bias_column;
+use signfold::{Error, ErrorKind, Result, WeightLayout};
+
+use crate::description::{DenseDescription, Description, LayerDescription};
+use crate::float::{FloatDense, FloatLayer, FloatNet, check_width};
+
+/// The metadata key of the description.
+const KEY: &str = "signfold";
+
+impl FloatNet {
+    /// Reads a safetensors file whose metadata key `signfold` describes the layers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Format`] if the bytes are not a whole safetensors file with a description of
+    /// the layers in it, [`ErrorKind::Unsupported`] for a version or an element type that is not
+    /// known, [`ErrorKind::Model`] if tensors do not fit the description. Layer and tensor are
+    /// named, with what was expected and what was found.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self> {
+        let mut file = File::open(bytes).map_err(|e| e.at("safetensors"))?;
+        let key = |e: Error| e.at(format!("metadata key {KEY:?}"));
+        let text = file.metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+        let Some(text) = text else {
+            return Err(key(Error::new(ErrorKind::Format, "not there, but it names the layers")));
+        };
+        let description = Description::from_json(text).map_err(key)?;
+        check_width(description.inputs).map_err(|e| key(e.at("inputs")))?;
+        let mut width = description.inputs;
+        let mut layers = Vec::with_capacity(description.layers.len());
+        for (i, layer) in description.layers.iter().enumerate() {
+            layers.push(match layer {
+                LayerDescription::Softmax {} => FloatLayer::Softmax,
+                LayerDescription::Argmax {} => FloatLayer::Argmax,
+                LayerDescription::Dense(dense) => {
+                    let dense = file.dense(dense, width).map_err(|e| e.at(layer.place(i)))?;
+                    width = dense.outputs;
+                    FloatLayer::Dense(dense)
+                }
+            });
+        }
+        file.expect_all_used()?;
+        FloatNet::new(description.name, description.inputs, layers)
+    }
+}
+
+/// A file whose header has been checked against its length.
+struct File<'a> {
+    metadata: Metadata,
+    data: &'a [u8],
+    /// Names of the tensors that a layer has taken.
+    used: BTreeSet<String>,
+}
+
+impl<'a> File<'a> {
+    /// `SafeTensors::deserialize` would do, but it adds up lengths unchecked at the end, which a
+    /// made-up header can make overflow.
+    fn open(bytes: &'a [u8]) -> Result<Self> {
+        let format = |message: String| Error::new(ErrorKind::Format, message);
+        let found = bytes.len();
+        let Some((length, rest)) = bytes.split_first_chunk() else {
+            return Err(format(format!("{found} bytes, too few for a header's length")));
+        };
+        let length = u64::from_le_bytes(*length);
+        let split = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
+        let Some((header, data)) = split else {
+            return Err(format(format!("a header of {length} bytes in a file of {found}")));
+        };
+        let metadata: Metadata =
+            serde_json::from_slice(header).map_err(|e| format(format!("header: {e}")))?;
+        match metadata.data_len() == data.len() {
+            true => Ok(Self { metadata, data, used: BTreeSet::new() }),
+            false => Err(format(format!(
+                "its header describes {} bytes of tensors, but {} follow",
+                metadata.data_len(),
+                data.len()
+            ))),
+        }
+    }
+
+    fn dense(&mut self, dense: &DenseDescription, inputs: usize) -> Result<FloatDense> {
+        if dense.bias_column && dense.bias.is_some() {
+            let message = "a bias tensor and a bias column exclude each other";
+            return Err(Error::new(ErrorKind::Format, message));
+        }
+        let tensor = |name: &str, e: Error| e.at(format!("tensor {name:?}"));
+        let (outputs, mut weights) =
+            self.weights(dense, inputs).map_err(|e| tensor(&dense.weight, e))?;
+        let mut bias = None;
+        if dense.bias_column {
+            let (split, column) = split_bias_column(&weights, outputs, inputs)?;
+            (weights, bias) = (split, Some(column));
+        }
+        if let Some(name) = &dense.bias {
+            bias = Some(self.bias(name, outputs).map_err(|e| tensor(name, e))?);
+        }
+        Ok(FloatDense { inputs, outputs, weights, bias, activation: dense.activation })
+    }
+
+    /// The number of outputs, and the weights as `[out][in]`, a bias column included.
+    fn weights(&mut self, dense: &DenseDescription, inputs: usize) -> Result<(usize, Vec<f32>)> {
+        let columns = inputs + usize::from(dense.bias_column);
+        let layout = WeightLayout::from(dense.layout);
+        let (info, data) = self.take(&dense.weight)?;
+        let outputs = match (layout, &info.shape[..]) {
+            (WeightLayout::OutIn, &[outputs, found]) if found == columns => outputs,
+            (WeightLayout::InOut, &[found, outputs]) if found == columns => outputs,
+            (_, found) => {
+                let expected = match layout {
+                    WeightLayout::OutIn => format!("[outputs, {columns}]"),
+                    WeightLayout::InOut => format!("[{columns}, outputs]"),
+                };
+                let and_bias = if dense.bias_column { " and a bias column" } else { "" };
+                return Err(Error::new(
+                    ErrorKind::Model,
+                    format!(
+                        "expected shape {expected} (layout {}, {inputs} inputs{and_bias}), found \
+                         {found:?}",
+                        dense.layout.name()
+                    ),
+                ));
+            }
+        };
+        check_width(outputs).map_err(|e| e.at("output"))?;
+        let weights = layout.to_out_in(floats(info, data)?, outputs, columns)?;
+        Ok((outputs, weights.into_owned()))
+    }
+
+    fn bias(&mut self, name: &str, outputs: usize) -> Result<Vec<f32>> {
+        let (info, data) = self.take(name)?;
+        if info.shape != [outputs] {
+            let message = format!("expected shape [{outputs}], found {:?}", info.shape);
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        floats(info, data)
+    }
+
+    fn take(&mut self, name: &str) -> Result<(&TensorInfo, &'a [u8])> {
+        let Some(info) = self.metadata.info(name) else {
+            let message = format!("not in the file, which has {}", self.names());
+            return Err(Error::new(ErrorKind::Model, message));
+        };
+        if !self.used.insert(name.to_owned()) {
+            let message = "named a second time; store a copy under a name of its own";
+            return Err(Error::new(ErrorKind::Model, message));
+        }
+        let (start, end) = info.data_offsets;
+        // Offsets rise from tensor to tensor up to the length of the data, which was checked.
+        Ok((info, &self.data[start..end]))
+    }
+
+    /// A tensor that no layer names is likely a bias that was forgotten.
+    fn expect_all_used(&self) -> Result<()> {
+        match self.metadata.offset_keys().iter().find(|name| !self.used.contains(*name)) {
+            None => Ok(()),
+            Some(name) => {
+                let message = "in the file, but no layer names it";
+                Err(Error::new(ErrorKind::Model, message).at(format!("tensor {name:?}")))
+            }
+        }
+    }
+
+    /// The names of some tensors, for a message.
+    fn names(&self) -> String {
+        const SHOWN: usize = 8;
+        let names = self.metadata.offset_keys();
+        let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
+        let more = if names.len() > SHOWN { ", ..." } else { "" };
+        format!("{}{more}", shown.join(", "))
+    }
+}
+
+/// The elements of a tensor as `f32`, all finite.
+fn floats(info: &TensorInfo, data: &[u8]) -> Result<Vec<f32>> {
+    fn each<const N: usize>(data: &[u8], float: impl Fn([u8; N]) -> f32) -> Vec<f32> {
+        data.as_chunks().0.iter().map(|&bytes| float(bytes)).collect()
+    }
+    let values = match info.dtype {
+        Dtype::F32 => each(data, f32::from_le_bytes),
+        Dtype::F64 => each(data, |bytes| f64::from_le_bytes(bytes) as f32),
+        Dtype::F16 => each(data, |bytes| f16::from_le_bytes(bytes).to_f32()),
+        Dtype::BF16 => each(data, |bytes| bf16::from_le_bytes(bytes).to_f32()),
+        other => {
+            let message = format!("expected dtype F32, F64, F16 or BF16, found {other}");
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
+    };
+    match values.iter().position(|x| !x.is_finite()) {
+        None => Ok(values),
+        Some(i) => {
+            let message = format!("element {i} of shape {:?} is {} as f32", info.shape, values[i]);
+            Err(Error::new(ErrorKind::Model, message))
+        }
+    }
+}

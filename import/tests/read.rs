@@ -1,0 +1,274 @@
+//! Reading safetensors: what the description may say, and errors that name the place.
+
+mod common;
+
+use common::{Tensor, description, f32s, file};
+use safetensors::tensor::Dtype;
+use signfold::layers::Activation;
+use signfold::{Error, ErrorKind};
+use signfold_import::{FloatDense, FloatLayer, FloatNet};
+
+const DENSE: &str = r#"{"kind":"dense","weight":"w","layout":"out_in","bias":"b"}"#;
+const WEIGHTS: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+
+fn tensors() -> Vec<Tensor> {
+    vec![f32s("w", &[2, 3], &WEIGHTS), f32s("b", &[2], &[0.5, -0.5])]
+}
+
+fn read(layers: &str, tensors: &[Tensor]) -> Result<FloatNet, Error> {
+    FloatNet::from_safetensors(&file(Some(&description(layers)), tensors))
+}
+
+fn dense(net: &FloatNet) -> &FloatDense {
+    match &net.layers()[0] {
+        FloatLayer::Dense(dense) => dense,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Asserts kind and text of the error.
+#[track_caller]
+fn refused(result: Result<FloatNet, Error>, kind: ErrorKind, parts: &[&str]) {
+    let error = result.expect_err("refused");
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+#[test]
+fn layouts_and_kinds_of_bias_mean_the_same_network() {
+    let expected = read(DENSE, &tensors()).unwrap();
+    let in_out = r#"{"kind":"dense","weight":"w","layout":"in_out","bias":"b"}"#;
+    let transposed = f32s("w", &[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    assert_eq!(read(in_out, &[transposed, f32s("b", &[2], &[0.5, -0.5])]).unwrap(), expected);
+
+    let column = r#"{"kind":"dense","weight":"w","layout":"out_in","bias_column":true}"#;
+    let weights = f32s("w", &[2, 4], &[1.0, 2.0, 3.0, 0.5, 4.0, 5.0, 6.0, -0.5]);
+    assert_eq!(read(column, &[weights]).unwrap(), expected);
+
+    let row = r#"{"kind":"dense","weight":"w","layout":"in_out","bias_column":true}"#;
+    let weights = f32s("w", &[4, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0, 0.5, -0.5]);
+    assert_eq!(read(row, &[weights]).unwrap(), expected);
+
+    let none = r#"{"kind":"dense","weight":"w","layout":"out_in","bias":null}"#;
+    assert_eq!(dense(&read(none, &tensors()[..1]).unwrap()).bias, None);
+    assert_eq!(expected.forward(&[1.0, 0.0, -1.0, 0.0, 0.0, 1.0]).unwrap(), [-1.5, -2.5, 3.5, 5.5]);
+}
+
+#[test]
+fn every_activation() {
+    let clip = |min, max| Activation::Clip { min, max };
+    let cases = [
+        ("null", Activation::Identity),
+        (r#""relu""#, Activation::Relu),
+        (r#""relu6""#, Activation::Relu6),
+        (r#""hardtanh""#, clip(-1.0, 1.0)),
+        (r#""tanh""#, Activation::Tanh),
+        (r#""sigmoid""#, Activation::Sigmoid),
+        (r#""gelu""#, Activation::Gelu),
+        (r#""gelu_tanh""#, Activation::GeluTanh),
+        (r#""leaky_relu""#, Activation::LeakyRelu { alpha: 0.01 }),
+        (r#"{"name":"leaky_relu","alpha":0.2}"#, Activation::LeakyRelu { alpha: 0.2 }),
+        (r#"{"name":"hardtanh","min":-2,"max":3}"#, clip(-2.0, 3.0)),
+        (r#"{"name":"clip","min":0,"max":0.5}"#, clip(0.0, 0.5)),
+        (r#"{"name":"relu"}"#, Activation::Relu),
+    ];
+    for (json, expected) in cases {
+        let layer = format!(
+            r#"{{"kind":"dense","weight":"w","layout":"out_in","bias":"b","activation":{json}}}"#
+        );
+        let net = read(&layer, &tensors()).unwrap();
+        assert_eq!(dense(&net).activation, expected, "{json}");
+        let row = [0.25, -0.5, 0.125];
+        let sums = [0.125_f32, -1.25];
+        assert_eq!(net.forward(&row).unwrap(), sums.map(|x| expected.apply(x)), "{json}");
+    }
+}
+
+#[test]
+fn softmax_and_argmax() {
+    let net = read(&format!(r#"{DENSE},{{"kind":"softmax"}}"#), &tensors()).unwrap();
+    let out = net.forward(&[0.0, 0.0, 0.0]).unwrap();
+    assert!((out[0] - 1.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
+    assert!((out[0] + out[1] - 1.0).abs() < 1e-6);
+    let layers = format!(r#"{DENSE},{{"kind":"softmax"}},{{"kind":"argmax"}}"#);
+    let net = read(&layers, &tensors()).unwrap();
+    assert_eq!(net.outputs(), 1);
+    assert_eq!(net.forward(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap(), [0.0, 1.0]);
+    let more = format!(r#"{layers},{{"kind":"softmax"}}"#);
+    refused(read(&more, &tensors()), ErrorKind::Model, &["layer 3 (softmax)", "argmax"]);
+}
+
+#[test]
+fn other_float_dtypes() {
+    let bytes = |f: fn(f32) -> Vec<u8>| WEIGHTS.iter().flat_map(|&x| f(x)).collect::<Vec<u8>>();
+    let expected = read(DENSE, &tensors()).unwrap();
+    for (dtype, data) in [
+        (Dtype::F64, bytes(|x| f64::from(x).to_le_bytes().to_vec())),
+        (Dtype::F16, bytes(|x| half::f16::from_f32(x).to_le_bytes().to_vec())),
+        (Dtype::BF16, bytes(|x| half::bf16::from_f32(x).to_le_bytes().to_vec())),
+    ] {
+        let mut tensors = tensors();
+        tensors[0] = Tensor { name: "w", dtype, shape: vec![2, 3], data };
+        assert_eq!(read(DENSE, &tensors).unwrap(), expected, "{dtype}");
+    }
+    let mut tensors = tensors();
+    tensors[1] = Tensor { name: "b", dtype: Dtype::I32, shape: vec![2], data: vec![0; 8] };
+    let parts = ["layer 0 (dense)", "tensor \"b\"", "F32", "I32"];
+    refused(read(DENSE, &tensors), ErrorKind::Unsupported, &parts);
+}
+
+#[test]
+fn tensors_that_do_not_fit() {
+    let with = |i: usize, tensor: Tensor| {
+        let mut tensors = tensors();
+        tensors[i] = tensor;
+        tensors
+    };
+    let model = |tensors: &[Tensor], parts: &[&str]| {
+        refused(read(DENSE, tensors), ErrorKind::Model, &[&["layer 0 (dense)"], parts].concat());
+    };
+    model(&tensors()[..1], &["tensor \"b\"", "not in the file", "\"w\""]);
+    model(&with(0, f32s("w", &[3, 2], &WEIGHTS)), &["\"w\"", "[outputs, 3]", "[3, 2]", "out_in"]);
+    model(&with(0, f32s("w", &[6], &WEIGHTS)), &["\"w\"", "[outputs, 3]", "[6]"]);
+    model(&with(0, f32s("w", &[0, 3], &[])), &["\"w\"", "without elements"]);
+    model(&with(1, f32s("b", &[3], &[0.0; 3])), &["\"b\"", "[2]", "[3]"]);
+    model(&with(1, f32s("b", &[1, 2], &[0.0; 2])), &["\"b\"", "[2]", "[1, 2]"]);
+    model(&with(1, f32s("b", &[2], &[0.0, f32::INFINITY])), &["\"b\"", "element 1", "inf"]);
+    let mut nan = WEIGHTS;
+    nan[4] = f32::NAN;
+    model(&with(0, f32s("w", &[2, 3], &nan)), &["\"w\"", "element 4", "NaN"]);
+    let huge = (0..6).flat_map(|_| 1e300_f64.to_le_bytes()).collect();
+    let huge = Tensor { name: "w", dtype: Dtype::F64, shape: vec![2, 3], data: huge };
+    model(&with(0, huge), &["\"w\"", "element 0", "inf"]);
+
+    let mut more = tensors();
+    more.push(f32s("forgotten", &[1], &[0.0]));
+    refused(read(DENSE, &more), ErrorKind::Model, &["tensor \"forgotten\"", "no layer"]);
+
+    let second = r#"{"kind":"dense","weight":"v","layout":"in_out"}"#;
+    let mut chain = tensors();
+    chain.push(f32s("v", &[3, 1], &[0.0; 3]));
+    let parts = ["layer 1 (dense)", "\"v\"", "[2, outputs]", "in_out", "[3, 1]"];
+    refused(read(&format!("{DENSE},{second}"), &chain), ErrorKind::Model, &parts);
+
+    let square = r#"{"kind":"dense","weight":"w","layout":"out_in"}"#;
+    let parts = ["layer 1 (dense)", "\"w\"", "second time"];
+    let tensors = [f32s("w", &[3, 3], &[0.0; 9])];
+    refused(read(&format!("{square},{square}"), &tensors), ErrorKind::Model, &parts);
+
+    let column = r#"{"kind":"dense","weight":"w","layout":"out_in","bias_column":true}"#;
+    let parts = ["layer 0 (dense)", "[outputs, 4]", "3 inputs and a bias column", "[3, 3]"];
+    refused(read(column, &tensors), ErrorKind::Model, &parts);
+}
+
+#[test]
+fn descriptions_that_are_refused() {
+    let layer = |fields: &str| format!(r#"{{"kind":"dense","weight":"w",{fields}}}"#);
+    let out_in = |fields: &str| layer(&format!(r#""layout":"out_in","bias":"b",{fields}"#));
+    let cases = [
+        (r#"{"kind":"conv"}"#.to_owned(), "`conv`"),
+        (r#"{"weight":"w"}"#.to_owned(), "`kind`"),
+        (r#"{"kind":"softmax","axis":1}"#.to_owned(), "`axis`"),
+        (r#"{"kind":"argmax","axis":1}"#.to_owned(), "`axis`"),
+        (layer(r#""bias":"b""#), "`layout`"),
+        (layer(r#""layout":"oi""#), "`oi`"),
+        (r#"{"kind":"dense","layout":"out_in"}"#.to_owned(), "`weight`"),
+        (out_in(r#""dilation":1"#), "`dilation`"),
+        (out_in(r#""bias":"c""#), "duplicate field `bias`"),
+        (out_in(r#""bias_column":1"#), "boolean"),
+        (out_in(r#""bias_column":true"#), "exclude"),
+        (r#"["argmax"]"#.to_owned(), "expected a JSON object"),
+        (out_in(r#""activation":["relu"]"#), "activation: expected a name"),
+        (out_in(r#""activation":"swish""#), "activation: unknown variant `swish`"),
+        (out_in(r#""activation":3"#), "activation"),
+        (out_in(r#""activation":"clip""#), "`min`"),
+        (out_in(r#""activation":{"name":"relu","min":0}"#), "`min`"),
+        (out_in(r#""activation":{"name":"hardtanh","low":0}"#), "`low`"),
+        (out_in(r#""activation":{"name":"clip","min":-1e99,"max":0}"#), "beyond f32"),
+        (out_in(r#""activation":{"alpha":0.1}"#), "`name`"),
+    ];
+    for (layers, part) in cases {
+        refused(read(&layers, &tensors()), ErrorKind::Format, &["layer 0", part]);
+    }
+    for (layers, part) in [
+        (out_in(r#""activation":{"name":"hardtanh","min":1,"max":0}"#), "clip from 1 to 0"),
+        (out_in(r#""activation":{"name":"leaky_relu","alpha":1e99}"#), "slope inf"),
+    ] {
+        refused(read(&layers, &tensors()), ErrorKind::Model, &["layer 0 (dense)", part]);
+    }
+}
+
+#[test]
+fn metadata_that_is_refused() {
+    let read = |json: &str| FloatNet::from_safetensors(&file(Some(json), &tensors()));
+    let top = |start: &str| format!(r#"{{{start},"layers":[{DENSE}]}}"#);
+    let key = "metadata key \"signfold\"";
+    for (json, part) in [
+        ("{".to_owned(), "EOF"),
+        ("[1]".to_owned(), "expected a JSON object"),
+        (r#"{"name":"x"}"#.to_owned(), "`version`"),
+        (top(r#""version":1,"inputs":3"#), "`name`"),
+        (top(r#""version":1,"name":"x""#), "`inputs`"),
+        (top(r#""version":1,"name":"x","inputs":-3"#), "-3"),
+        (top(r#""version":1,"name":"x","inputs":3,"outputs":2"#), "`outputs`"),
+        (r#"{"version":1,"name":"x","inputs":3}"#.to_owned(), "`layers`"),
+    ] {
+        refused(read(&json), ErrorKind::Format, &[key, part]);
+    }
+    let future = r#"{"version":2,"anything":1}"#;
+    refused(read(future), ErrorKind::Unsupported, &[key, "version 2"]);
+    let none = top(r#""version":1,"name":"x","inputs":0"#);
+    refused(read(&none), ErrorKind::Model, &[key, "inputs"]);
+    let wide = top(r#""version":1,"name":"x","inputs":9999999999"#);
+    refused(read(&wide), ErrorKind::Limit, &[key, "9999999999"]);
+    let long = top(&format!(r#""version":1,"name":"{}","inputs":3"#, "x".repeat(256)));
+    refused(read(&long), ErrorKind::Limit, &["256 bytes"]);
+    let deep = vec![r#"{"kind":"softmax"}"#; 1025].join(",");
+    refused(read(&description(&deep)), ErrorKind::Limit, &["1025 layers"]);
+    let bytes = file(Some(&description("")), &[]);
+    refused(FloatNet::from_safetensors(&bytes), ErrorKind::Model, &["without layers"]);
+    let bytes = file(None, &tensors());
+    refused(FloatNet::from_safetensors(&bytes), ErrorKind::Format, &[key, "not there"]);
+}
+
+/// No change of a file may do worse than an error, and no cut may go unnoticed.
+#[test]
+fn damaged_files() {
+    let bytes = file(Some(&description(DENSE)), &tensors());
+    FloatNet::from_safetensors(&bytes).unwrap();
+    for length in 0..bytes.len() {
+        let cut = FloatNet::from_safetensors(&bytes[..length]);
+        refused(cut, ErrorKind::Format, &["safetensors"]);
+    }
+    let mut longer = bytes.clone();
+    longer.push(0);
+    refused(FloatNet::from_safetensors(&longer), ErrorKind::Format, &["33 follow"]);
+    for i in 0..bytes.len() {
+        for value in [0, 0x20, b'"', b'9', 0x7F, 0xFF, bytes[i] ^ 1, bytes[i] ^ 0x80] {
+            let mut damaged = bytes.clone();
+            damaged[i] = value;
+            let _ = FloatNet::from_safetensors(&damaged);
+        }
+    }
+}
+
+/// Lengths that add up to nearly 2^64 bytes.
+#[test]
+fn lengths_that_overflow() {
+    let step = (1_u64 << 61) - 1;
+    let entry = |i: u64| {
+        let (start, end) = (i * step, (i + 1) * step);
+        format!(r#""t{i}":{{"dtype":"U8","shape":[{step}],"data_offsets":[{start},{end}]}}"#)
+    };
+    let mut entries: Vec<_> = (0..8).map(entry).collect();
+    let last = 8 * step;
+    entries
+        .push(format!(r#""z":{{"dtype":"U8","shape":[7],"data_offsets":[{last},{}]}}"#, last + 7));
+    let header = format!("{{{}}}", entries.join(","));
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    refused(FloatNet::from_safetensors(&bytes), ErrorKind::Format, &["0 follow"]);
+}
