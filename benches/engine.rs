@@ -14,7 +14,7 @@ const BATCHES: [usize; 4] = [1, 16, 256, 1024];
 
 /// Model files, by name. A folder that cannot be read is no reason to measure less in silence.
 fn shipped() -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("models");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     let entries = std::fs::read_dir(&folder).expect("the folder models can be read");
     let files = entries.map(|entry| entry.expect("and each entry").path());
     let mut files: Vec<PathBuf> =

@@ -2,8 +2,8 @@
 //! one thread; beside it what the kernel's instructions could do at best, and naive loops.
 //!
 //! ```text
-//! cargo bench -p signfold --bench kernels                  all
-//! cargo bench -p signfold --bench kernels -- 1x1024x1024   one shape
+//! cargo bench -p signfold-benches --bench kernels                  all
+//! cargo bench -p signfold-benches --bench kernels -- 1x1024x1024   one shape
 //! ```
 //! Throughput is in multiply-accumulates.
 
