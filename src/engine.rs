@@ -12,7 +12,7 @@ use crate::kernels::{self, Kernel};
 use crate::layers::Place;
 use crate::model::Model;
 use crate::pack::{Line, aligned};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step, stride};
 use crate::tensor::{Element, Output, TensorType, Values};
 
 /// Below this many multiplications per thread, another thread costs more than it saves.
@@ -310,14 +310,6 @@ impl Arena {
             _ => rows.min(64 * self.buffers[0].len() / row_bytes),
         }
     }
-}
-
-/// The distance of rows between steps: whole cache lines, so that a kernel may read and write a
-/// little past a row's end, and not a multiple of a large power of 2, which would send all rows
-/// to the same set of the cache.
-fn stride(row_bytes: usize) -> usize {
-    let stride = row_bytes.next_multiple_of(64);
-    if stride.is_multiple_of(1024) { stride + 64 } else { stride }
 }
 
 fn default_threads() -> usize {

@@ -20,7 +20,7 @@ use crate::quant::{
     round_clamped, select_max, select_min,
 };
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step, crowded};
 use crate::tensor::{TensorType, Values};
 
 /// A dense layer: `output[n] = activation(sum_k input[k] * weight[n][k] + bias[n])`.
@@ -520,7 +520,10 @@ impl<'a> Kind<'a> for Dense<'a> {
                 form,
                 per_row: self.input == DenseInput::PerRow,
             })),
-            Some(_) if place.input_form != form || (place.tight && row_bytes != self.inputs) => {
+            Some(_)
+                if place.input_form != form
+                    || (place.tight && (row_bytes != self.inputs || crowded(row_bytes))) =>
+            {
                 let flip = place.input_form.flip ^ form.flip;
                 steps.push(Box::new(CopyStep { width: self.inputs, row_bytes, flip }));
             }
