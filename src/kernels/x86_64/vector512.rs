@@ -21,7 +21,7 @@ pub(crate) trait Features: Copy {
 /// The first `n` lanes.
 #[inline(always)]
 fn mask(n: usize) -> u16 {
-    0xFFFF_u16 >> (16 - n.min(16))
+    ((1_u32 << n.min(16)) - 1) as u16
 }
 
 // SAFETY of every block below: a value of `V512` proves that the CPU has the instructions, and
