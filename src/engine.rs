@@ -110,7 +110,7 @@ impl Engine {
         let products: usize = steps.iter().map(|step| step.products()).sum();
         // Rows between steps should stay in the cache, but large weights should not be read
         // again for a few rows only.
-        let bytes = (products / 4).clamp(256 << 10, 4 << 20);
+        let bytes = (products / 4).clamp(256 << 10, 2 << 20);
         Ok(Self {
             kernel,
             input: model.input(),
@@ -244,8 +244,9 @@ impl Engine {
         let arena = &mut arenas[0];
         let capacity = arena.capacity(self.row_bytes);
         let mut rest = batch;
-        while rest.rows > 0 {
-            let rows = rest.rows.min(capacity);
+        for chunks in (1..=rest.rows.div_ceil(capacity)).rev() {
+            // As equal as can be: a chunk of a few rows would waste the weights it reads.
+            let rows = rest.rows.div_ceil(chunks);
             let (chunk, after) = self.split(rest, rows);
             self.chunk(chunk, arena)?;
             rest = after;
