@@ -18,6 +18,14 @@ use crate::tensor::{Element, Output, TensorType, Values};
 /// Below this many multiplications per thread, another thread costs more than it saves.
 const PRODUCTS_PER_THREAD: usize = 8 << 20;
 
+/// Rows that go through the steps together take about this much: they stay in a second-level cache,
+/// with room for a panel of weights, while all panels are applied to them. More only where weights
+/// are so large that reading them again costs more than reading the rows from farther away.
+const CHUNK_BYTES: usize = 512 << 10;
+
+/// Chunks are whole tiles, for the tiles of any kernel.
+const TILE_ROWS: usize = 12;
+
 /// A [`Model`] compiled for one kernel of this CPU, ready to run. It is never changed by running,
 /// so that any number of threads may share one, each with its own [`Scratch`].
 ///
@@ -108,16 +116,19 @@ impl Engine {
         let between = &steps[..steps.len() - 1];
         let row_bytes = between.iter().map(|step| stride(step.row_bytes())).max().unwrap_or(0);
         let products: usize = steps.iter().map(|step| step.products()).sum();
-        // Rows between steps should stay in the cache, but large weights should not be read
-        // again for a few rows only.
-        let bytes = (products / 4).clamp(256 << 10, 2 << 20);
+        let input_bytes = match model.input().element {
+            Element::Int8(_) => model.input().row_bytes(),
+            _ => 0, // read once, by the step that quantizes
+        };
+        let chunk_bytes = (products / 8).clamp(CHUNK_BYTES, 4 * CHUNK_BYTES);
+        let chunk = chunk_bytes / row_bytes.max(input_bytes).max(512);
         Ok(Self {
             kernel,
             input: model.input(),
             output: model.output(),
             threads: default_threads(),
             row_bytes,
-            chunk: (bytes / (2 * row_bytes).max(1)).clamp(1, 1024),
+            chunk: if chunk > TILE_ROWS { chunk - chunk % TILE_ROWS } else { chunk.max(1) },
             whole_batch: steps.iter().any(|step| step.whole_batch()),
             products,
             steps,

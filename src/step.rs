@@ -67,18 +67,16 @@ impl RowsMut<'_> {
 }
 
 /// The distance of rows between steps: whole cache lines, so that a kernel may read and write a
-/// little past a row's end, and one at which the rows of a tile do not all [crowd] one set of the
-/// cache.
-///
-/// [crowd]: crowded
+/// little past a row's end, and never one at which rows crowd the cache.
 pub(crate) fn stride(row_bytes: usize) -> usize {
     let stride = row_bytes.next_multiple_of(64);
     if crowded(stride) { stride + 64 } else { stride }
 }
 
-/// Whether rows at this distance compete for the same few sets of the cache.
+/// Whether the rows of a tile, at this distance, fall on so few sets of a first-level cache that
+/// they push each other out.
 pub(crate) fn crowded(stride: usize) -> bool {
-    stride.is_multiple_of(1024)
+    stride.is_multiple_of(2048)
 }
 
 /// One number per row, for what belongs to whole rows.

@@ -112,24 +112,7 @@ fn rows<P: Product, const V: usize>(
     let tiles = inputs.rows.div_ceil(P::ROWS);
     for i in 0..tiles {
         let (row, end) = (i * inputs.rows / tiles, (i + 1) * inputs.rows / tiles);
-        let ahead = Ahead::new(panel.weights, panel.groups, i, tiles);
-        tile::<P, V>(vector, panel, inputs, row..end, &ahead, epilogue);
-    }
-}
-
-/// The part of the next panel that is brought into the cache while a tile is under way: `step`
-/// bytes with each group of inputs. Panels follow one another in memory.
-struct Ahead {
-    from: *const u8,
-    step: usize,
-}
-
-impl Ahead {
-    /// The share of tile `tile` of `tiles`.
-    fn new(weights: &[u8], groups: usize, tile: usize, tiles: usize) -> Self {
-        let share = weights.len() / tiles;
-        let from = weights.as_ptr().wrapping_add(weights.len() + tile * share);
-        Self { from, step: (weights.len() / groups).div_ceil(tiles) }
+        tile::<P, V>(vector, panel, inputs, row..end, epilogue);
     }
 }
 
@@ -139,21 +122,15 @@ fn tile<P: Product, const V: usize>(
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
     rows: Range<usize>,
-    ahead: &Ahead,
     epilogue: &mut Epilogue<'_>,
 ) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
             match rows.len() {
                 $($r if P::ROWS >= $r => {
-                    vector.vectorize(Tile::<P, $r, V> {
-                        product: PhantomData,
-                        panel,
-                        inputs,
-                        row: rows.start,
-                        ahead,
-                        epilogue,
-                    });
+                    let product = PhantomData::<P>;
+                    let row = rows.start;
+                    vector.vectorize(Tile::<P, $r, V> { product, panel, inputs, row, epilogue });
                 })*
                 _ => unreachable!("no tile has these rows: {rows:?}"),
             }
@@ -173,7 +150,6 @@ struct Tile<'t, 'e, P, const R: usize, const V: usize> {
     panel: &'t Panel<'t>,
     inputs: &'t Inputs<'t>,
     row: usize,
-    ahead: &'t Ahead,
     epilogue: &'t mut Epilogue<'e>,
 }
 
@@ -199,9 +175,6 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Tile<'_, '_, 
 impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
     const LANES: usize = P::Vector::LANES;
 
-    /// Few rows leave no time to fetch ahead: they take weights as fast as they come.
-    const FETCHES: bool = R > 4;
-
     /// The sums of products, with `S` sets of sums that take the groups in turn.
     #[inline(always)]
     fn products<const S: usize>(&self, vector: P::Vector) -> Sums<P, R, V> {
@@ -223,10 +196,6 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
         let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
         for (turn, weights) in weights.chunks_exact(S * bytes).enumerate() {
             for (s, set) in sets.iter_mut().enumerate() {
-                if Self::FETCHES {
-                    let Ahead { from, step } = *self.ahead;
-                    vector.prefetch(from.wrapping_add((turn * S + s) * step));
-                }
                 multiply::<P, R, V>(vector, set, &weights[s * bytes..][..bytes], |r| {
                     in_turns[r][turn][s]
                 });
