@@ -11,7 +11,16 @@ use signfold::layers::{Bias, Dense};
 use signfold::{Error, ErrorKind, Result, WeightLayout};
 
 use crate::float::FloatDense;
-use crate::quantize::WeightScales;
+
+/// How many scales the weights of a layer have.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WeightScales {
+    /// One for each output.
+    #[default]
+    PerChannel,
+    /// One for all.
+    PerTensor,
+}
 
 /// Magnitude that a quantized bias may have: a quarter of what the sums can hold.
 const MAX_BIAS: f64 = (1 << 30) as f64;

@@ -34,7 +34,8 @@ mod range;
 mod report;
 mod safetensors;
 
+pub use dense::WeightScales;
 pub use float::{FloatDense, FloatLayer, FloatNet};
-pub use quantize::{QuantizeOptions, Quantized, WeightScales, quantize};
+pub use quantize::{QuantizeOptions, Quantized, quantize};
 pub use range::{ActivationRange, Range};
 pub use report::{Agreement, LayerReport, Observed, Report};

@@ -14,7 +14,7 @@ use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, Error, ErrorKind, Model, Result, TensorType};
 
 use crate::calibrate::{Calibration, calibrate};
-use crate::dense::{Between, quantize_dense};
+use crate::dense::{Between, WeightScales, quantize_dense};
 use crate::float::{FloatDense, FloatLayer, FloatNet, place};
 use crate::range::{ActivationRange, Range};
 use crate::report::{Agreement, LayerReport, Observed, Report};
@@ -49,16 +49,6 @@ impl Default for QuantizeOptions {
             golden_rows: 8,
         }
     }
-}
-
-/// How many scales the weights of a layer have.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum WeightScales {
-    /// One for each output.
-    #[default]
-    PerChannel,
-    /// One for all.
-    PerTensor,
 }
 
 /// What [`quantize`] gives.

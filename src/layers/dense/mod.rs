@@ -7,20 +7,21 @@
 //! The kernel computes `sum x*w`. What does not depend on the batch joins the bias; the rest are
 //! products of a number per row and a number per output.
 
+mod compile;
+
 use std::borrow::Cow;
 
-use super::edges::{expect_f32, expect_int8, quantizer, refuse_nan};
+use super::edges::{expect_f32, expect_int8, refuse_nan};
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
-use crate::kernels::sum::{Correction, Epilogue, Inputs};
-use crate::kernels::{Kernel, Narrow, reference};
-use crate::pack::{PackedMatrix, WeightLayout};
+use crate::kernels::reference;
+use crate::pack::WeightLayout;
 use crate::quant::{
     QuantParams, Rounding, check_scale, dynamic_params, multiplier, requantize_nearest,
     round_clamped, select_max, select_min,
 };
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step, crowded};
+use crate::step::Step;
 use crate::tensor::{TensorType, Values};
 
 /// A dense layer: `output[n] = activation(sum_k input[k] * weight[n][k] + bias[n])`.
@@ -508,97 +509,8 @@ impl<'a> Kind<'a> for Dense<'a> {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let matrix = PackedMatrix::new(place.kernel, &self.weights, self.outputs, self.inputs)?;
-        let form = Form { flip: place.kernel.technique().flip() };
-        let row_bytes = matrix.row_bytes();
-        let params = expect_int8(&place.input).ok();
-        match params {
-            None => steps.push(Box::new(DynamicQuantizeStep {
-                kernel: place.kernel,
-                width: self.inputs,
-                row_bytes,
-                form,
-                per_row: self.input == DenseInput::PerRow,
-            })),
-            Some(_)
-                if place.input_form != form
-                    || (place.tight && (row_bytes != self.inputs || crowded(row_bytes))) =>
-            {
-                let flip = place.input_form.flip ^ form.flip;
-                steps.push(Box::new(CopyStep { width: self.inputs, row_bytes, flip }));
-            }
-            Some(_) => {}
-        }
-        steps.push(Box::new(self.step(place, matrix, form, params)));
-        Ok(())
+        self.add_steps(place, steps)
     }
-}
-
-impl Dense<'_> {
-    fn step(
-        &self,
-        place: &Place,
-        matrix: PackedMatrix,
-        form: Form,
-        params: Option<QuantParams>,
-    ) -> DenseStep {
-        let padded = matrix.padded_outputs();
-        let pad = |values: Vec<i32>| pad(values, padded);
-        let constant = |n: usize| {
-            let bias = match &self.bias {
-                Bias::I32(bias) => i64::from(bias[n]),
-                _ => 0,
-            };
-            match params {
-                Some(params) => bias - i64::from(params.zero_point_i8()) * self.weight_sum(n),
-                None => bias,
-            }
-        };
-        let outputs = 0..self.outputs;
-        let column = |f: &dyn Fn(usize) -> i64| {
-            pad(outputs.clone().map(|n| f(n) as i32).collect()) // wraps around, as sums do
-        };
-        let has_zero_points = self.weight_zero_points.iter().any(|&zw| zw != 0);
-        let epilogue = match self.output {
-            DenseOutput::Int8(output, Rounding::Nearest) => {
-                let input = params.expect("validated: 8-bit outputs have 8-bit inputs");
-                let by = |n| multiplier(input.scale(), self.weight_scale(n), output.scale());
-                let (min, max) = self.bounds(&output);
-                StepOutput::Bytes {
-                    multipliers: self::pad(outputs.clone().map(by).collect(), padded),
-                    narrow: Narrow::new(output.zero_point_i8(), min, max, place.output_form.flip),
-                }
-            }
-            DenseOutput::F32 => {
-                let input = params.map_or(1.0, |params| params.scale());
-                let (min, max) = self.activation.clamp().expect("validated: a clamp");
-                let scale = |n| input * self.weight_scale(n);
-                StepOutput::Float {
-                    scales: self::pad(outputs.clone().map(scale).collect(), padded),
-                    bias: match &self.bias {
-                        Bias::F32(bias) => Some(self::pad(bias.to_vec(), padded)),
-                        _ => None,
-                    },
-                    min,
-                    max,
-                }
-            }
-        };
-        DenseStep {
-            constants: matrix.constants(outputs.clone().map(constant)),
-            input_zero_columns: params.is_none().then(|| column(&|n| -self.weight_sum(n))),
-            weight_zero_columns: has_zero_points
-                .then(|| column(&|n| -i64::from(self.weight_zero_point(n)))),
-            matrix,
-            form,
-            output: epilogue,
-        }
-    }
-}
-
-fn pad<T: Clone + Default>(mut values: Vec<T>, len: usize) -> Vec<T> {
-    values.resize(len, T::default());
-    values
 }
 
 /// Smallest and largest value.
@@ -616,144 +528,4 @@ fn row_params(row: usize, (min, max): (f32, f32)) -> Result<RowParams> {
         Error::input(format!("row {row}: values from {min} to {max} have no finite range"))
     })?;
     Ok((scale, zero_point - 128))
-}
-
-/// Copies rows into the form and with the padding that a kernel reads.
-#[derive(Debug)]
-struct CopyStep {
-    width: usize,
-    row_bytes: usize,
-    flip: u8,
-}
-
-impl Step for CopyStep {
-    fn row_bytes(&self) -> usize {
-        self.row_bytes
-    }
-
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let rows = input.iter::<u8>(self.width).zip(output.iter::<u8>(self.width));
-        for (input, output) in rows {
-            for (&input, output) in input.iter().zip(output) {
-                *output = input ^ self.flip;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Finds scales and zero points, and quantizes with them.
-#[derive(Debug)]
-struct DynamicQuantizeStep {
-    kernel: &'static Kernel,
-    width: usize,
-    row_bytes: usize,
-    form: Form,
-    per_row: bool,
-}
-
-impl Step for DynamicQuantizeStep {
-    fn row_bytes(&self) -> usize {
-        self.row_bytes
-    }
-
-    fn whole_batch(&self) -> bool {
-        !self.per_row
-    }
-
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        let join = |a: (f32, f32), b: (f32, f32)| (select_min(a.0, b.0), select_max(a.1, b.1));
-        let whole = match self.per_row {
-            true => None,
-            false => input.iter::<f32>(self.width).map(range).reduce(join),
-        };
-        let rows = input.iter::<f32>(self.width).zip(output.iter::<u8>(self.width));
-        for (row, (real, bytes)) in rows.enumerate() {
-            let range = whole.unwrap_or_else(|| range(real));
-            let (scale, zero_point) = row_params(per_row.first + row, range).or_else(|error| {
-                refuse_nan(per_row.first + row, real)?;
-                Err(error)
-            })?;
-            (per_row.scales[row], per_row.zero_points[row]) = (scale, zero_point);
-            let by = quantizer(scale, zero_point, self.form);
-            if (self.kernel.quantize)(real, bytes, &by) {
-                refuse_nan(per_row.first + row, real)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct DenseStep {
-    matrix: PackedMatrix,
-    /// The form of the input's bytes.
-    form: Form,
-    constants: Vec<i32>,
-    /// For zero points found per row.
-    input_zero_columns: Option<Vec<i32>>,
-    /// For weights with zero points.
-    weight_zero_columns: Option<Vec<i32>>,
-    output: StepOutput,
-}
-
-#[derive(Debug)]
-enum StepOutput {
-    Bytes { multipliers: Vec<f32>, narrow: Narrow },
-    Float { scales: Vec<f32>, bias: Option<Vec<f32>>, min: f32, max: f32 },
-}
-
-impl Step for DenseStep {
-    fn row_bytes(&self) -> usize {
-        match self.output {
-            StepOutput::Bytes { .. } => self.matrix.outputs(),
-            StepOutput::Float { .. } => 4 * self.matrix.outputs(),
-        }
-    }
-
-    fn products(&self) -> usize {
-        self.matrix.inputs() * self.matrix.outputs()
-    }
-
-    fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        if self.weight_zero_columns.is_some() {
-            let rows = input.iter::<u8>(self.matrix.inputs());
-            for (row, sum) in rows.zip(&mut per_row.sums) {
-                *sum = row.iter().map(|&byte| i32::from(self.form.value(byte))).sum();
-            }
-        }
-        fn correction<'a>(
-            rows: &'a [i32],
-            columns: &'a Option<Vec<i32>>,
-        ) -> Option<Correction<'a>> {
-            columns.as_ref().map(|columns| Correction { rows, columns })
-        }
-        let inputs = Inputs {
-            bytes: input.bytes,
-            stride: input.stride,
-            rows: input.count,
-            corrections: [
-                correction(&per_row.zero_points, &self.input_zero_columns),
-                correction(&per_row.sums, &self.weight_zero_columns),
-            ],
-        };
-        let RowsMut { bytes, stride, width, .. } = output;
-        let epilogue = match &self.output {
-            StepOutput::Bytes { multipliers, narrow } => {
-                Epilogue::Bytes { out: bytes, stride, width, multipliers, narrow: *narrow }
-            }
-            StepOutput::Float { scales, bias, min, max } => Epilogue::Float {
-                out: bytemuck::cast_slice_mut(bytes),
-                stride: stride / 4,
-                width: width / 4,
-                scales,
-                row_scales: self.input_zero_columns.as_ref().map(|_| &per_row.scales[..]),
-                bias: bias.as_deref(),
-                min: *min,
-                max: *max,
-            },
-        };
-        self.matrix.run(&self.constants, &inputs, epilogue);
-        Ok(())
-    }
 }
