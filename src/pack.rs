@@ -53,9 +53,10 @@ impl WeightLayout {
 #[repr(C, align(64))]
 pub(crate) struct Line([u8; 64]);
 
-/// Zeroed, 64-byte-aligned memory for `bytes` bytes, rounded up to whole lines.
+/// Zeroed, 64-byte-aligned memory for `bytes` bytes, rounded up to whole lines. It comes zeroed from
+/// the system: what is never touched takes no memory.
 pub(crate) fn aligned(bytes: usize) -> Vec<Line> {
-    vec![Line([0; 64]); bytes.div_ceil(64)]
+    bytemuck::zeroed_vec(bytes.div_ceil(64))
 }
 
 /// An int8 weight matrix packed for one kernel, which it carries along so that it cannot meet
