@@ -39,6 +39,7 @@ impl Dense<'_> {
         Ok(())
     }
 
+    /// The step that multiplies; `params` are those of 8-bit inputs.
     fn step(
         &self,
         place: &Place,
@@ -47,7 +48,6 @@ impl Dense<'_> {
         params: Option<QuantParams>,
     ) -> DenseStep {
         let padded = matrix.padded_outputs();
-        let pad = |values: Vec<i32>| pad(values, padded);
         let constant = |n: usize| {
             let bias = match &self.bias {
                 Bias::I32(bias) => i64::from(bias[n]),
@@ -58,51 +58,50 @@ impl Dense<'_> {
                 None => bias,
             }
         };
-        let outputs = 0..self.outputs;
-        let column = |f: &dyn Fn(usize) -> i64| {
-            pad(outputs.clone().map(|n| f(n) as i32).collect()) // wraps around, as sums do
-        };
+        // Columns wrap around, as sums do.
+        let input_zero = |n: usize| -self.weight_sum(n) as i32;
+        let weight_zero = |n: usize| -i32::from(self.weight_zero_point(n));
         let has_zero_points = self.weight_zero_points.iter().any(|&zw| zw != 0);
-        let epilogue = match self.output {
+        DenseStep {
+            constants: matrix.constants((0..self.outputs).map(constant)),
+            input_zero_columns: params.is_none().then(|| self.per_output(padded, input_zero)),
+            weight_zero_columns: has_zero_points.then(|| self.per_output(padded, weight_zero)),
+            output: self.step_output(place, padded, params),
+            matrix,
+            form,
+        }
+    }
+
+    fn step_output(&self, place: &Place, padded: usize, params: Option<QuantParams>) -> StepOutput {
+        match self.output {
             DenseOutput::Int8(output, Rounding::Nearest) => {
                 let input = params.expect("validated: 8-bit outputs have 8-bit inputs");
                 let by = |n| multiplier(input.scale(), self.weight_scale(n), output.scale());
                 let (min, max) = self.bounds(&output);
                 StepOutput::Bytes {
-                    multipliers: self::pad(outputs.clone().map(by).collect(), padded),
+                    multipliers: self.per_output(padded, by),
                     narrow: Narrow::new(output.zero_point_i8(), min, max, place.output_form.flip),
                 }
             }
             DenseOutput::F32 => {
                 let input = params.map_or(1.0, |params| params.scale());
                 let (min, max) = self.activation.clamp().expect("validated: a clamp");
-                let scale = |n| input * self.weight_scale(n);
-                StepOutput::Float {
-                    scales: self::pad(outputs.clone().map(scale).collect(), padded),
-                    bias: match &self.bias {
-                        Bias::F32(bias) => Some(self::pad(bias.to_vec(), padded)),
-                        _ => None,
-                    },
-                    min,
-                    max,
-                }
+                let bias = match &self.bias {
+                    Bias::F32(bias) => Some(self.per_output(padded, |n| bias[n])),
+                    _ => None,
+                };
+                let scales = self.per_output(padded, |n| input * self.weight_scale(n));
+                StepOutput::Float { scales, bias, min, max }
             }
-        };
-        DenseStep {
-            constants: matrix.constants(outputs.clone().map(constant)),
-            input_zero_columns: params.is_none().then(|| column(&|n| -self.weight_sum(n))),
-            weight_zero_columns: has_zero_points
-                .then(|| column(&|n| -i64::from(self.weight_zero_point(n)))),
-            matrix,
-            form,
-            output: epilogue,
         }
     }
-}
 
-fn pad<T: Clone + Default>(mut values: Vec<T>, len: usize) -> Vec<T> {
-    values.resize(len, T::default());
-    values
+    /// One value per output, padded with zeros.
+    fn per_output<T: Clone + Default>(&self, padded: usize, of: impl Fn(usize) -> T) -> Vec<T> {
+        let mut values: Vec<T> = (0..self.outputs).map(of).collect();
+        values.resize(padded, T::default());
+        values
+    }
 }
 
 /// Copies rows into the form and with the padding that a kernel reads.
