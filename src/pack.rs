@@ -96,10 +96,12 @@ impl PackedMatrix {
         let panel = kernel.vectors() * lanes;
         let mut vector = vec![[0; GROUP]; lanes];
         for first in (0..padded).step_by(panel) {
+            let last = padded.min(first + panel);
+            let rows: Vec<_> = (first..last).map(|n| Row::new(&weights, inputs, n)).collect();
             for group in 0..groups {
-                for first in (first..padded.min(first + panel)).step_by(lanes) {
-                    for (lane, to) in vector.iter_mut().enumerate() {
-                        *to = group_of(&weights, inputs, outputs, first + lane, group);
+                for rows in rows.chunks_exact(lanes) {
+                    for (to, row) in vector.iter_mut().zip(rows) {
+                        *to = row.group(group);
                     }
                     let to = vector_bytes.next().expect("as many as were counted");
                     kernel.pack(&vector, to);
@@ -191,19 +193,24 @@ impl PackedMatrix {
     }
 }
 
-/// Four weights of one output, zero where there are none.
-fn group_of(
-    weights: &[i8],
-    inputs: usize,
-    outputs: usize,
-    output: usize,
-    group: usize,
-) -> [i8; GROUP] {
-    let mut of = [0; GROUP];
-    if output < outputs {
-        let row = &weights[output * inputs..][..inputs];
-        let there = &row[group * GROUP..inputs.min((group + 1) * GROUP)];
-        of[..there.len()].copy_from_slice(there);
+/// The weights of one output, in groups.
+struct Row<'a> {
+    whole: &'a [[i8; GROUP]],
+    /// What follows the whole groups, filled up with zeros.
+    last: [i8; GROUP],
+}
+
+impl<'a> Row<'a> {
+    /// A row of zeros where the matrix has no such output.
+    fn new(weights: &'a [i8], inputs: usize, output: usize) -> Self {
+        let row = weights.chunks_exact(inputs).nth(output).unwrap_or_default();
+        let (whole, rest) = row.as_chunks();
+        let mut last = [0; GROUP];
+        last[..rest.len()].copy_from_slice(rest);
+        Self { whole, last }
     }
-    of
+
+    fn group(&self, group: usize) -> [i8; GROUP] {
+        *self.whole.get(group).unwrap_or(&self.last)
+    }
 }
