@@ -178,6 +178,9 @@ impl Engine {
 
     /// Working memory in which `rows` rows fit at once. Only models with a layer that quantizes
     /// per tensor need to know: they take no more rows in a run.
+    ///
+    /// # Panics
+    /// Like [`Vec::with_capacity`], if `rows` is beyond what memory can hold.
     pub fn scratch_for(&self, rows: usize) -> Scratch {
         let threads = if self.whole_batch { 1 } else { self.threads };
         let rows = rows.max(1);
