@@ -1,8 +1,8 @@
 //! Whole networks, on the best kernel and one thread: those in `models/`, and one of the usual
 //! size for a small classifier. Throughput is in rows.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn batches(criterion: &mut Criterion, model: &Model<'_>) {
     println!("{}: {}, {}", model.name(), engine.kernel().name(), structure(model));
     let mut group = criterion.benchmark_group(model.name());
     for rows in BATCHES {
-        let input = support::random_rows(&model.input(), rows, 1);
+        let input = common::random_input(model, rows, 1);
         let mut scratch = engine.scratch_for(rows);
         group.throughput(Throughput::Elements(rows as u64));
         let len = rows * model.output().width;
@@ -72,7 +72,7 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
-    batches(&mut criterion, &support::mlp(&[784, 256, 128, 64, 10]));
+    batches(&mut criterion, &common::mlp(&[784, 256, 128, 64, 10]));
     for file in shipped() {
         let bytes = std::fs::read(&file).expect("the model file can be read");
         let model = Model::read(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));

@@ -7,14 +7,14 @@
 //! ```
 //! Throughput is in multiply-accumulates.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 use std::hint::black_box;
 use std::time::Duration;
 
+use common::Rng;
 use criterion::{BenchmarkId, Criterion, Throughput};
-use quickcheck::{Arbitrary, Gen};
 use signfold::kernels::{self, reference};
 use signfold::layers::Activation;
 use signfold::quant::{Int8, QuantParams};
@@ -35,20 +35,16 @@ const SHAPES: [(usize, usize, usize); 8] = [
 /// Naive loops take too long on larger shapes than this many products.
 const NAIVE: usize = 64 << 20;
 
-fn bytes(g: &mut Gen, len: usize) -> Vec<i8> {
-    (0..len).map(|_| i8::arbitrary(g)).collect()
-}
-
 fn shapes(criterion: &mut Criterion) {
     for (m, k, n) in SHAPES {
         let mut group = criterion.benchmark_group(format!("{m}x{k}x{n}"));
         group.throughput(Throughput::Elements((m * k * n) as u64));
-        let g = &mut support::random(1);
+        let rng = &mut Rng::new(1);
         let input = QuantParams::new(Int8::I8, 0.01, 0).expect("valid parameters");
-        let dense = support::int8_dense(g, n, k, Activation::Identity);
+        let dense = common::int8_dense(rng, n, k, Activation::Identity);
         let model = Model::builder("dense", TensorType::int8(k, input));
         let model = model.layer(dense).build().expect("one layer fits itself");
-        let x = bytes(g, m * k);
+        let x = rng.vec(m * k, Rng::i8);
         let mut out = vec![0_i8; m * n];
         for kernel in kernels::available() {
             let engine = Engine::with_kernel(&model, kernel.name()).expect("it is available");
@@ -59,7 +55,7 @@ fn shapes(criterion: &mut Criterion) {
             });
         }
         if m * k * n <= NAIVE {
-            let w = bytes(g, k * n);
+            let w = rng.vec(k * n, Rng::i8);
             group.bench_function("naive-int8", |bencher| {
                 bencher.iter(|| naive_int8(black_box(&x), &w, k, &mut vec![0; m * n]));
             });

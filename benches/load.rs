@@ -1,8 +1,8 @@
 //! From the bytes of a model file of about 250 KB to an engine that can run. Throughput is in
 //! bytes of the file.
 
-#[path = "../tests/support/mod.rs"]
-mod support;
+#[path = "../tests/common/mod.rs"]
+mod common;
 
 use std::hint::black_box;
 
@@ -11,7 +11,7 @@ use signfold::{Engine, Model};
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
-    let model = support::mlp(&[784, 256, 128, 64, 10]);
+    let model = common::mlp(&[784, 256, 128, 64, 10]);
     let bytes = model.write();
     println!("a model file of {} bytes", bytes.len());
     let mut group = criterion.benchmark_group("load");

@@ -1,16 +1,16 @@
 //! Running a model allocates nothing, from the first run on.
 
-mod support;
+mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use common::{Rng, dynamic_mlp, int8_dense, is_per_tensor, mlp, random_input};
 use signfold::layers::{
     Activation, Argmax, Dense, DenseInput, Dequantize, Pointwise, Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams};
 use signfold::{Engine, Model, TensorType, Values, WeightLayout, kernels};
-use support::{dynamic_mlp, int8_dense, mlp, random, random_rows};
 
 struct Counting;
 
@@ -65,7 +65,7 @@ fn every_layer() -> Model<'static> {
         .input(DenseInput::PerRow);
     Model::builder("every layer", TensorType::f32(13))
         .layer(Quantize { output: params })
-        .layer(int8_dense(&mut random(1), 21, 13, Activation::Relu))
+        .layer(int8_dense(&mut Rng::new(1), 21, 13, Activation::Relu))
         .layer(pointwise(Some(params)))
         .layer(Dequantize)
         .layer(pointwise(None))
@@ -94,12 +94,12 @@ fn running_allocates_nothing() {
         for kernel in kernels::available() {
             let engine = Engine::with_kernel(model, kernel.name()).expect("it is available");
             let engine = engine.with_threads(1);
-            // One row, many rows, and more than go through the steps together.
+            // One row, many, none, and more than go through the steps together.
             for (rows, capacity) in [(1, 1), (100, 100), (0, 100), (100, 7)] {
-                let per_tensor = support::is_per_tensor(model);
+                let per_tensor = is_per_tensor(model);
                 let capacity = if per_tensor { capacity.max(rows) } else { capacity };
                 let mut scratch = engine.scratch_for(capacity);
-                let input = random_rows(&model.input(), rows, 1);
+                let input = random_input(model, rows, 1);
                 let Values::F32(input) = input else { unreachable!("all inputs are f32") };
                 let len = rows * model.output().width;
                 let (mut floats, mut indices) = (vec![0.0_f32; len], vec![0_u32; len]);

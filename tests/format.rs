@@ -2,13 +2,10 @@
 
 mod common;
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use common::{Placed, Rng, random_input, random_model, seal};
-use signfold::layers::{
-    Activation, Bias, Dense, DenseInput, DenseOutput, Layer, Pointwise, Quantize, Softmax,
-};
+use signfold::layers::{Activation, Bias, Dense, DenseInput, Layer, Pointwise, Quantize, Softmax};
 use signfold::quant::{Int8, QuantParams};
 use signfold::{
     Element, ErrorKind, MAX_LAYERS, MAX_NAME_BYTES, Model, TensorType, Values, WeightLayout,
@@ -200,77 +197,6 @@ fn write_fuzz_seeds() {
         bytes.extend(Rng::new(i as u64).vec(200, |rng| rng.i8() as u8));
         std::fs::write(seeds().join(format!("gemm_vs_reference/{m}x{n}x{k}")), bytes).unwrap();
     }
-}
-
-/// Tells which kinds and options a model has.
-fn features(model: &Model<'_>) -> Vec<String> {
-    let mut features = vec![
-        format!("input {}", model.input().element.name()),
-        format!("output {}", model.output().element.name()),
-        format!("golden {}", model.golden().is_some()),
-    ];
-    let variant = |debug: String| debug.split([' ', '(']).next().unwrap().to_owned();
-    for (layer, input, _) in model.layers() {
-        let of = match input.element {
-            Element::F32 => "f32",
-            _ => "int8",
-        };
-        features.push(format!("{of} {}", layer.name()));
-        match layer {
-            Layer::Dense(dense) => {
-                let lengths = |len| match len {
-                    0 => "none",
-                    1 => "one",
-                    _ => "each",
-                };
-                let output = match dense.output_kind() {
-                    DenseOutput::F32 => "f32",
-                    DenseOutput::Int8(..) => "int8",
-                };
-                features.extend([
-                    format!("dense {:?} {output}", dense.input_kind()),
-                    format!("dense scales {}", lengths(dense.scales().len())),
-                    format!("dense zero points {}", lengths(dense.zero_points().len())),
-                    format!("dense {of} {}", variant(format!("{:?}", dense.bias_values()))),
-                    format!("dense {}", variant(format!("{:?}", dense.fused_activation()))),
-                ]);
-            }
-            Layer::Pointwise(pointwise) => {
-                features.push(format!("{of} {}", variant(format!("{:?}", pointwise.activation))));
-            }
-            _ => {}
-        }
-    }
-    features
-}
-
-/// The generator makes everything there is; tests built on it depend on that.
-#[test]
-fn random_models_cover_everything() {
-    let found: BTreeSet<String> = (0..SEEDS).flat_map(|s| features(&random_model(s))).collect();
-    let mut wanted = Vec::new();
-    let mut want = |kind: &str, options: &[&str]| {
-        wanted.extend(options.iter().map(|option| format!("{kind} {option}")));
-    };
-    let clamps = ["Identity", "Relu", "Relu6", "Clip"];
-    let others = ["LeakyRelu", "Tanh", "Sigmoid", "Gelu", "GeluTanh"];
-    want("input", &["f32", "i8", "u8"]);
-    want("output", &["f32", "i8", "u8", "u32"]);
-    want("golden", &["true", "false"]);
-    want("f32", &["dense", "quantize", "pointwise", "softmax", "argmax"]);
-    want("int8", &["dense", "dequantize", "pointwise", "argmax"]);
-    want("dense", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
-    want("dense scales", &["one", "each"]);
-    want("dense zero points", &["none", "one", "each"]);
-    want("dense f32", &["None", "F32"]);
-    want("dense int8", &["None", "I32", "F32"]);
-    want("dense", &clamps);
-    for of in ["f32", "int8"] {
-        want(of, &clamps);
-        want(of, &others);
-    }
-    let missing: Vec<_> = wanted.iter().filter(|&feature| !found.contains(feature)).collect();
-    assert!(missing.is_empty(), "no random model has {missing:?}");
 }
 
 #[test]

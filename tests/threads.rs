@@ -2,11 +2,11 @@
 
 #![cfg(feature = "rayon")]
 
-mod support;
+mod common;
 
+use common::{assert_same, bits, cases, dynamic_mlp, mlp, random_input, run, slice};
 use signfold::layers::DenseInput;
 use signfold::{Engine, Model, Scratch, Values};
-use support::{assert_same, bits, cases, dynamic_mlp, mlp, random_rows, run, slice};
 
 const fn assert_send_and_sync<T: Send + Sync>() {}
 
@@ -51,7 +51,7 @@ fn expected(model: &Model<'_>, input: &Values<'_>) -> Vec<u32> {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     for model in large_models() {
-        let input = random_rows(&model.input(), row_count(), 1);
+        let input = random_input(&model, row_count(), 1);
         let expected = expected(&model, &input);
         for threads in 0..=most_threads() {
             let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
@@ -76,7 +76,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 #[test]
 fn pools_of_the_caller_give_the_same_bits() {
     let [model, _] = large_models();
-    let input = random_rows(&model.input(), row_count(), 1);
+    let input = random_input(&model, row_count(), 1);
     let expected = expected(&model, &input);
     for threads in [1, 2, 5] {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
@@ -100,7 +100,7 @@ fn pools_of_the_caller_give_the_same_bits() {
 #[test]
 fn errors_do_not_depend_on_threads() {
     let [model, _] = large_models();
-    let Values::F32(mut values) = random_rows(&model.input(), row_count(), 1) else {
+    let Values::F32(mut values) = random_input(&model, row_count(), 1) else {
         unreachable!("its input is f32")
     };
     for row in [row_count() - 1, 30, 19] {
@@ -120,7 +120,7 @@ fn a_batch_per_tensor_is_never_split() {
     let model = dynamic_mlp(&WIDTHS, DenseInput::PerTensor);
     let [_, per_row] = large_models().map(|model| Engine::new(&model).expect("a valid model"));
     let engine = Engine::new(&model).expect("a valid model").with_threads(most_threads());
-    let input = random_rows(&model.input(), row_count(), 1);
+    let input = random_input(&model, row_count(), 1);
     let own = run(&engine, &input, &mut engine.scratch_for(row_count())).expect("no NaN");
     let mut foreign = per_row.with_threads(most_threads()).scratch_for(row_count());
     let output = run(&engine, &input, &mut foreign).expect("no NaN");
@@ -136,7 +136,7 @@ fn many_threads_may_share_an_engine() {
                 let (engine, model) = (&engine, &model);
                 scope.spawn(move || {
                     let mut scratch = engine.scratch();
-                    let input = random_rows(&model.input(), 3 + seed as usize, seed);
+                    let input = random_input(model, 3 + seed as usize, seed);
                     let reference = bits(&model.reference(&input).expect("no NaN"));
                     for _ in 0..20 {
                         let output = run(engine, &input, &mut scratch).expect("no NaN");

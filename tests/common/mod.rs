@@ -1,12 +1,20 @@
-//! What tests, fuzz targets and their seeds share: random but reproducible models and inputs.
-#![allow(dead_code, reason = "each test uses a part of this")]
+//! What tests, benchmarks and fuzz targets share: models and rows that are random but the same
+//! in each run, and engines run on them.
+
+#![allow(dead_code, reason = "each program uses its part")]
 
 use signfold::layers::{
     Activation, Argmax, Bias, Dense, DenseInput, DenseOutput, Dequantize, Layer, Pointwise,
     Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams, Rounding};
-use signfold::{Element, Model, TensorType, Values, WeightLayout};
+use signfold::{Element, Engine, Model, Result, Scratch, TensorType, Values, WeightLayout};
+
+/// How many random cases a test draws: fewer where the CPU is emulated.
+pub fn cases() -> u64 {
+    let cases = std::env::var("SIGNFOLD_CHECK_CASES");
+    cases.map_or(200, |cases| cases.parse().expect("SIGNFOLD_CHECK_CASES is a number"))
+}
 
 /// The generator SplitMix64: the same numbers from the same seed, everywhere.
 pub struct Rng(u64);
@@ -56,8 +64,8 @@ impl Rng {
     }
 }
 
-/// A model of one to five layers. Over some hundred seeds, every kind of layer and every option
-/// occurs; `tests/format.rs` checks that.
+/// A model of one to five layers, whose 8-bit numbers clamp less often than not. Over 200 seeds,
+/// every kind of layer and every option occurs; `tests/coverage.rs` checks that.
 pub fn random_model(seed: u64) -> Model<'static> {
     let rng = &mut Rng::new(seed);
     let width = random_width(rng);
@@ -83,9 +91,10 @@ pub fn random_model(seed: u64) -> Model<'static> {
     model.with_golden(input).expect("finite inputs have outputs")
 }
 
-/// Rows that the model takes: for 8-bit inputs any bytes, for real ones numbers of moderate size,
-/// some of them zero.
+/// Rows that the model takes: for 8-bit inputs any bytes, for real ones numbers of moderate size;
+/// some of them zeros, too small or too large for a scale, or in the middle of two integers.
 pub fn random_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static> {
+    const ODD: [f32; 6] = [0.0, -0.0, 1e-40, -1e-40, 300.0, -300.0];
     let rng = &mut Rng::new(seed);
     let len = rows * model.input().width;
     match model.input().element {
@@ -93,7 +102,14 @@ pub fn random_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static
             Int8::I8 => rng.vec(len, Rng::i8).into(),
             Int8::U8 => rng.vec(len, |rng| rng.i8() as u8).into(),
         },
-        _ => rng.vec(len, |rng| if rng.one_in(8) { 0.0 } else { rng.float(-4.0, 4.0) }).into(),
+        _ => {
+            let real = |rng: &mut Rng| match rng.below(8) {
+                0 => rng.pick(&ODD),
+                1 => f32::from(rng.i8()) * (COMMON_SCALE / 2.0),
+                _ => rng.float(-4.0, 4.0),
+            };
+            rng.vec(len, real).into()
+        }
     }
 }
 
@@ -125,10 +141,19 @@ fn random_width(rng: &mut Rng) -> usize {
     }
 }
 
+/// Half of all models' 8-bit rows have this scale, so that rows can be made to meet ties.
+const COMMON_SCALE: f32 = 0.02;
+
 fn random_params(rng: &mut Rng) -> QuantParams {
     let kind = rng.pick(&[Int8::I8, Int8::U8]);
-    let zero_point = kind.min() + rng.pick(&[0, 255, 128, rng.0 as u8 as i32]);
-    QuantParams::new(kind, rng.float(0.005, 0.2), zero_point).expect("a positive scale")
+    let zero_point = kind.min()
+        + match rng.below(3) {
+            0 => rng.pick(&[0, 255]),
+            1 => 128,
+            _ => rng.below(256) as i32,
+        };
+    let scale = if rng.one_in(2) { COMMON_SCALE } else { rng.float(0.005, 0.2) };
+    QuantParams::new(kind, scale, zero_point).expect("a positive scale")
 }
 
 fn random_clamp(rng: &mut Rng) -> Activation {
@@ -141,8 +166,8 @@ fn random_clamp(rng: &mut Rng) -> Activation {
 }
 
 fn random_activation(rng: &mut Rng) -> Activation {
-    match rng.below(6) {
-        0 => Activation::LeakyRelu { alpha: rng.float(-0.5, 0.5) },
+    match rng.below(9) {
+        0 => Activation::LeakyRelu { alpha: rng.float(-1.5, 0.5) },
         1 => Activation::Tanh,
         2 => Activation::Sigmoid,
         3 => Activation::Gelu,
@@ -158,10 +183,10 @@ fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
     }
     let pointwise =
         |rng: &mut Rng, output| Pointwise { activation: random_activation(rng), output };
-    match (input.element, rng.below(4)) {
+    match (input.element, rng.below(8)) {
         (_, 0) => Argmax.into(),
         (Element::F32, 1) => Softmax.into(),
-        (Element::F32, 2) => Quantize { output: random_params(rng) }.into(),
+        (Element::F32, 2..=3) => Quantize { output: random_params(rng) }.into(),
         (Element::F32, _) => pointwise(rng, None).into(),
         (_, 1) => Dequantize.into(),
         (_, _) => {
@@ -174,13 +199,14 @@ fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
 fn random_dense(rng: &mut Rng, input: &TensorType) -> Dense<'static> {
     let (inputs, outputs) = (input.width, random_width(rng));
     let weights = rng.vec(inputs * outputs, Rng::i8);
+    let layout = rng.pick(&[WeightLayout::OutIn, WeightLayout::InOut]);
     let per_output = |rng: &mut Rng| rng.pick(&[1, outputs]);
     // Sums of random products grow with the root of their number; the outputs stay moderate.
     let size = 1.0 / (inputs as f32).sqrt();
     let scales = per_output(rng);
     let scales = rng.vec(scales, |rng| rng.float(0.002, 0.02) * size);
     let zero_points = if rng.one_in(2) { 0 } else { per_output(rng) };
-    let dense = Dense::new(weights, WeightLayout::OutIn, outputs, inputs)
+    let dense = Dense::new(weights, layout, outputs, inputs)
         .expect("as many weights as the shape wants")
         .weight_scales(scales)
         .weight_zero_points(rng.vec(zero_points, Rng::i8))
@@ -190,9 +216,11 @@ fn random_dense(rng: &mut Rng, input: &TensorType) -> Dense<'static> {
         true => Bias::None,
         false => Bias::F32(rng.vec(outputs, |rng| rng.float(-1.0, 1.0)).into()),
     };
-    let integer_bias = |rng: &mut Rng| match rng.one_in(3) {
-        true => Bias::None,
-        false => Bias::I32(rng.vec(outputs, |rng| rng.next() as i32 >> 12).into()),
+    // About as large as the sums are, or far larger.
+    let integer_bias = |rng: &mut Rng| match rng.below(6) {
+        0..=1 => Bias::None,
+        2 => Bias::I32(rng.vec(outputs, |rng| rng.next() as i32 >> 12).into()),
+        _ => Bias::I32(rng.vec(outputs, |rng| rng.next() as i32 >> 16).into()),
     };
     match (input.element, rng.below(3)) {
         (Element::F32, _) => {
@@ -213,13 +241,125 @@ fn output_of(layer: &Layer<'static>, input: &TensorType) -> TensorType {
     model.expect("random layers are sound").output()
 }
 
+/// A dense layer of random weights, from 8-bit rows to 8-bit rows that seldom clamp.
+pub fn int8_dense(
+    rng: &mut Rng,
+    outputs: usize,
+    inputs: usize,
+    activation: Activation,
+) -> Dense<'static> {
+    let weights = rng.vec(inputs * outputs, Rng::i8);
+    let output = QuantParams::new(Int8::I8, 0.01, 3).expect("valid parameters");
+    let scale = 1.0 / (80.0 * (inputs as f32).sqrt());
+    let bias = rng.vec(outputs, |rng| rng.next() as i32 >> 16);
+    Dense::new(weights, WeightLayout::OutIn, outputs, inputs)
+        .expect("as many weights as there must be")
+        .weight_scales(vec![scale])
+        .bias(Bias::I32(bias.into()))
+        .activation(activation)
+        .output(DenseOutput::Int8(output, Rounding::Nearest))
+}
+
+/// The usual network: quantize, dense layers with hardtanh, real outputs. `widths` starts with
+/// the inputs and ends with the outputs.
+pub fn mlp(widths: &[usize]) -> Model<'static> {
+    let rng = &mut Rng::new(7);
+    let first = QuantParams::new(Int8::I8, 0.01, -3).expect("valid parameters");
+    let mut model = Model::builder("mlp", TensorType::f32(widths[0]));
+    model = model.layer(Quantize { output: first });
+    let hardtanh = Activation::Clip { min: -1.0, max: 1.0 };
+    for (i, pair) in widths.windows(2).enumerate() {
+        let layer = int8_dense(rng, pair[1], pair[0], hardtanh);
+        model = model.layer(match i + 2 < widths.len() {
+            true => layer,
+            false => layer.activation(Activation::Identity).output(DenseOutput::F32),
+        });
+    }
+    model.build().expect("the layers fit each other")
+}
+
+/// A dynamic network: real rows into each layer, weights with zero points.
+pub fn dynamic_mlp(widths: &[usize], input: DenseInput) -> Model<'static> {
+    let rng = &mut Rng::new(8);
+    let mut model = Model::builder("dynamic", TensorType::f32(widths[0]));
+    for pair in widths.windows(2) {
+        let weights = rng.vec(pair[0] * pair[1], Rng::i8);
+        let layer = Dense::new(weights, WeightLayout::InOut, pair[1], pair[0])
+            .expect("as many weights as there must be")
+            .weight_scales(vec![1.0 / (80.0 * (pair[0] as f32).sqrt())])
+            .weight_zero_points(vec![5])
+            .bias(Bias::F32(rng.vec(pair[1], |rng| rng.float(-1.0, 1.0)).into()))
+            .activation(Activation::Relu)
+            .input(input);
+        model = model.layer(layer);
+    }
+    model.build().expect("the layers fit each other")
+}
+
+/// Whether rows of a batch depend on each other.
+pub fn is_per_tensor(model: &Model<'_>) -> bool {
+    model.layers().any(|(layer, ..)| {
+        matches!(layer, Layer::Dense(dense) if dense.input_kind() == DenseInput::PerTensor)
+    })
+}
+
+/// Rows `first..last` of a batch.
+pub fn slice(values: &Values<'_>, width: usize, first: usize, last: usize) -> Values<'static> {
+    let range = first * width..last * width;
+    match values {
+        Values::F32(v) => v[range].to_vec().into(),
+        Values::I8(v) => v[range].to_vec().into(),
+        Values::U8(v) => v[range].to_vec().into(),
+        Values::U32(v) => v[range].to_vec().into(),
+        _ => unreachable!("no other element types"),
+    }
+}
+
+/// Runs a batch into new memory, which held something else before.
+pub fn run(engine: &Engine, input: &Values<'_>, scratch: &mut Scratch) -> Result<Values<'static>> {
+    let len = input.len() / engine.input().width * engine.output().width;
+    macro_rules! run {
+        ($before:expr) => {{
+            let mut out = vec![$before; len];
+            engine.run(input.clone(), &mut out, scratch)?;
+            Ok(out.into())
+        }};
+    }
+    match engine.output().element.name() {
+        "f32" => run!(-77.25_f32),
+        "i8" => run!(-77_i8),
+        "u8" => run!(77_u8),
+        _ => run!(77_u32),
+    }
+}
+
+/// All bits, so that zeros of two signs differ.
+pub fn bits(values: &Values<'_>) -> Vec<u32> {
+    match values {
+        Values::F32(v) => v.iter().map(|x| x.to_bits()).collect(),
+        Values::I8(v) => v.iter().map(|&x| u32::from(x as u8)).collect(),
+        Values::U8(v) => v.iter().map(|&x| u32::from(x)).collect(),
+        Values::U32(v) => v.to_vec(),
+        _ => unreachable!("no other element types"),
+    }
+}
+
+/// Compares all bits, and shows the first that differ.
+#[track_caller]
+pub fn assert_same(got: &[u32], wanted: &[u32], what: impl std::fmt::Display) {
+    assert_eq!(got.len(), wanted.len(), "number of elements, {what}");
+    if let Some(i) = (0..got.len()).find(|&i| got[i] != wanted[i]) {
+        panic!("element {i} is {:#010x}, not {:#010x}, {what}", got[i], wanted[i]);
+    }
+}
+
 /// Gives a file that was tampered with the length and the checksum that its bytes ask for.
 pub fn seal(file: &mut [u8]) {
     if file.len() >= 64 {
         let length = file.len() as u64;
         file[16..24].copy_from_slice(&length.to_le_bytes());
         file[24..32].fill(0);
-        let checksum = xxhash_rust::xxh3::xxh3_64(file);
+        let checksum = Values::from(&*file).digest();
         file[24..32].copy_from_slice(&checksum.to_le_bytes());
     }
 }

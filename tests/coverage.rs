@@ -1,0 +1,103 @@
+//! That random models and rows reach everything there is: the tests and fuzz targets that are
+//! built on them claim so.
+
+mod common;
+
+use std::collections::BTreeSet;
+
+use common::{random_input, random_model};
+use signfold::layers::{DenseOutput, Layer};
+use signfold::{Element, Model, Values};
+
+/// Tells which kinds and options a model has, and what its real rows meet.
+fn features(model: &Model<'_>) -> Vec<String> {
+    let mut features = vec![
+        format!("input {}", model.input().element.name()),
+        format!("output {}", model.output().element.name()),
+        format!("golden {}", model.golden().is_some()),
+    ];
+    let variant = |debug: String| debug.split([' ', '(']).next().unwrap().to_owned();
+    for (layer, input, _) in model.layers() {
+        let of = match input.element {
+            Element::F32 => "f32",
+            _ => "int8",
+        };
+        features.push(format!("{of} {}", layer.name()));
+        match layer {
+            Layer::Dense(dense) => {
+                let lengths = |len| match len {
+                    0 => "none",
+                    1 => "one",
+                    _ => "each",
+                };
+                let output = match dense.output_kind() {
+                    DenseOutput::F32 => "f32",
+                    DenseOutput::Int8(..) => "int8",
+                };
+                features.extend([
+                    format!("dense {:?} {output}", dense.input_kind()),
+                    format!("dense scales {}", lengths(dense.scales().len())),
+                    format!("dense zero points {}", lengths(dense.zero_points().len())),
+                    format!("dense {of} {}", variant(format!("{:?}", dense.bias_values()))),
+                    format!("dense {}", variant(format!("{:?}", dense.fused_activation()))),
+                ]);
+            }
+            Layer::Pointwise(pointwise) => {
+                features.push(format!("{of} {}", variant(format!("{:?}", pointwise.activation))));
+            }
+            _ => {}
+        }
+    }
+    features.extend(rows_meet(model).into_iter().map(|what| format!("rows {what}")));
+    features
+}
+
+/// What real rows meet, where they are quantized with a fixed scale first of all.
+fn rows_meet(model: &Model<'_>) -> Vec<&'static str> {
+    let Some((Layer::Quantize(quantize), ..)) = model.layers().next() else { return Vec::new() };
+    let Values::F32(rows) = random_input(model, 20, 1) else { unreachable!("it takes f32") };
+    let (scale, zero) = (quantize.output.scale(), quantize.output.zero_point());
+    let any = |is: fn(f32) -> bool| rows.iter().any(|&x| is(x));
+    let mut met = Vec::new();
+    met.extend(any(|x| x.to_bits() == 0).then_some("0"));
+    met.extend(any(|x| x.to_bits() == 1 << 31).then_some("-0"));
+    met.extend(any(f32::is_subnormal).then_some("subnormal"));
+    met.extend(any(|x| x.abs() > 255.0).then_some("large"));
+    let range = quantize.output.kind().min() - zero..quantize.output.kind().max() - zero;
+    let tie = |x: f32| x.fract().abs() == 0.5 && range.contains(&(x.floor() as i32));
+    met.extend(rows.iter().any(|x| tie(x / scale)).then_some("tie"));
+    met
+}
+
+/// Everything there is, and nothing that this list does not know: in as many models as the tests
+/// of engines draw.
+#[test]
+fn random_models_cover_everything() {
+    let found: BTreeSet<String> = (0..200).flat_map(|s| features(&random_model(s))).collect();
+    let mut wanted = BTreeSet::new();
+    let mut want = |kind: &str, options: &[&str]| {
+        wanted.extend(options.iter().map(|option| format!("{kind} {option}")));
+    };
+    let clamps = ["Identity", "Relu", "Relu6", "Clip"];
+    let others = ["LeakyRelu", "Tanh", "Sigmoid", "Gelu", "GeluTanh"];
+    want("input", &["f32", "i8", "u8"]);
+    want("output", &["f32", "i8", "u8", "u32"]);
+    want("golden", &["true", "false"]);
+    want("f32", &["dense", "quantize", "pointwise", "softmax", "argmax"]);
+    want("int8", &["dense", "dequantize", "pointwise", "argmax"]);
+    want("dense", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
+    want("dense scales", &["one", "each"]);
+    want("dense zero points", &["none", "one", "each"]);
+    want("dense f32", &["None", "F32"]);
+    want("dense int8", &["None", "I32", "F32"]);
+    want("dense", &clamps);
+    for of in ["f32", "int8"] {
+        want(of, &clamps);
+        want(of, &others);
+    }
+    want("rows", &["0", "-0", "subnormal", "large", "tie"]);
+    let missing: Vec<_> = wanted.difference(&found).collect();
+    assert!(missing.is_empty(), "no random model has {missing:?}");
+    let unknown: Vec<_> = found.difference(&wanted).collect();
+    assert!(unknown.is_empty(), "not in the list: {unknown:?}");
+}
