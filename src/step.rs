@@ -110,6 +110,6 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
     /// Computes the rows. `per_row` has room for as many rows as there are.
     ///
     /// # Errors
-    /// What is wrong with an input names its row in the caller's batch.
+    /// What is wrong with a row names its place in the caller's batch.
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()>;
 }

@@ -151,11 +151,26 @@ fn infinite_ranges_are_refused_where_they_set_the_scale() {
         let mut rows = vec![0.5; 50];
         (rows[5 * 6 + 1], rows[5 * 6 + 3]) = (x, y);
         let rows = Values::from(rows);
+        let (min, max) = (x.min(y), x.max(y).max(0.5));
+        let says = format!("values from {min} to {max} have no finite range");
         let message = refused(&dynamic_mlp(&[5, 4, 3], DenseInput::PerRow), &rows);
-        assert!(message.contains("row 6") && message.contains("finite"), "{message}");
+        assert_eq!(message, format!("row 6: {says}"));
+        // The range is the batch's: no row is to blame.
         let message = refused(&dynamic_mlp(&[5, 4, 3], DenseInput::PerTensor), &rows);
-        assert!(message.contains("finite"), "{message}");
+        assert_eq!(message, format!("batch: {says}"));
     }
+}
+
+/// A batch with one scale has no row that comes first; of its two faults, a NaN has a place.
+#[test]
+fn a_nan_is_named_before_an_infinite_range() {
+    let mut rows = vec![0.5; 50];
+    (rows[3], rows[5 * 7 + 2]) = (f32::INFINITY, f32::NAN);
+    let rows = Values::from(rows);
+    let message = refused(&dynamic_mlp(&[5, 4, 3], DenseInput::PerTensor), &rows);
+    assert_eq!(message, "row 7, column 2 is NaN");
+    let message = refused(&dynamic_mlp(&[5, 4, 3], DenseInput::PerRow), &rows);
+    assert!(message.starts_with("row 0: "), "{message}");
 }
 
 /// The error of a run that must fail.

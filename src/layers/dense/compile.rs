@@ -1,7 +1,7 @@
 //! The steps that compute a dense layer: bring the inputs into the form the kernel reads, if they
 //! are not in it, and multiply.
 
-use super::{Bias, Dense, DenseInput, DenseOutput, range, row_params};
+use super::{Bias, Dense, DenseInput, DenseOutput, batch_params, range, row_params};
 use crate::error::Result;
 use crate::kernels::sum::{Correction, Epilogue, Inputs};
 use crate::kernels::{Kernel, Narrow};
@@ -149,21 +149,29 @@ impl Step for DynamicQuantizeStep {
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
         let join = |a: (f32, f32), b: (f32, f32)| (select_min(a.0, b.0), select_max(a.1, b.1));
-        let whole = match self.per_row {
+        let first = per_row.first;
+        let batch = match self.per_row {
             true => None,
             false => input.iter::<f32>(self.width).map(range).reduce(join),
         };
+        let batch = batch.map(batch_params).transpose().or_else(|error| {
+            let mut rows = input.iter::<f32>(self.width).enumerate();
+            rows.try_for_each(|(row, real)| refuse_nan(first + row, real))?;
+            Err(error)
+        })?;
         let rows = input.iter::<f32>(self.width).zip(output.iter::<u8>(self.width));
         for (row, (real, bytes)) in rows.enumerate() {
-            let range = whole.unwrap_or_else(|| range(real));
-            let (scale, zero_point) = row_params(per_row.first + row, range).or_else(|error| {
-                refuse_nan(per_row.first + row, real)?;
-                Err(error)
-            })?;
+            let (scale, zero_point) = match batch {
+                Some(params) => params,
+                None => row_params(first + row, range(real)).or_else(|error| {
+                    refuse_nan(first + row, real)?;
+                    Err(error)
+                })?,
+            };
             (per_row.scales[row], per_row.zero_points[row]) = (scale, zero_point);
             let by = quantizer(scale, zero_point, self.form);
             if (self.kernel.quantize)(real, bytes, &by) {
-                refuse_nan(per_row.first + row, real)?;
+                refuse_nan(first + row, real)?;
             }
         }
         Ok(())

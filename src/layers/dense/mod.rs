@@ -311,15 +311,18 @@ impl<'a> Dense<'a> {
 
     /// `f32` rows to `i8` ones, by naive loops; with the scale and the zero point of each row.
     fn reference_quantize(&self, rows: &[f32]) -> Result<(Vec<i8>, Vec<RowParams>)> {
-        let mut params = Vec::new();
-        for (row, values) in rows.chunks_exact(self.inputs).enumerate() {
-            refuse_nan(row, values)?;
-            let range = match self.input {
-                DenseInput::PerRow => range(values),
-                _ => range(rows),
+        let each = || rows.chunks_exact(self.inputs).enumerate();
+        let params: Vec<RowParams> = if self.input == DenseInput::PerRow {
+            let find = |(row, values)| {
+                refuse_nan(row, values)?;
+                row_params(row, range(values))
             };
-            params.push(row_params(row, range)?);
-        }
+            each().map(find).collect::<Result<_>>()?
+        } else {
+            each().try_for_each(|(row, values)| refuse_nan(row, values))?;
+            let params = batch_params(range(rows))?;
+            each().map(|_| params).collect()
+        };
         let quantized = rows.chunks_exact(self.inputs).zip(&params).flat_map(|(row, params)| {
             let (scale, zero_point) = *params;
             let bounds = (-128 - zero_point, 127 - zero_point);
@@ -522,10 +525,18 @@ fn range(values: &[f32]) -> (f32, f32) {
 /// Scale and zero point (of the `i8` form).
 type RowParams = (f32, i32);
 
-/// What rows within a range are quantized with.
-fn row_params(row: usize, (min, max): (f32, f32)) -> Result<RowParams> {
-    let (scale, zero_point) = dynamic_params(min, max).ok_or_else(|| {
-        Error::input(format!("row {row}: values from {min} to {max} have no finite range"))
-    })?;
+/// What a row within this range is quantized with.
+fn row_params(row: usize, range: (f32, f32)) -> Result<RowParams> {
+    params_for(range).map_err(|error| error.at(format_args!("row {row}")))
+}
+
+/// What a batch within this range is quantized with: its range is that of no row.
+fn batch_params(range: (f32, f32)) -> Result<RowParams> {
+    params_for(range).map_err(|error| error.at("batch"))
+}
+
+fn params_for((min, max): (f32, f32)) -> Result<RowParams> {
+    let (scale, zero_point) = dynamic_params(min, max)
+        .ok_or_else(|| Error::input(format!("values from {min} to {max} have no finite range")))?;
     Ok((scale, zero_point - 128))
 }
