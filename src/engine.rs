@@ -203,7 +203,11 @@ impl Engine {
     ///
     /// # Errors
     /// [`ErrorKind::Input`](crate::ErrorKind::Input) if element types or lengths are not the
-    /// model's, or a row holds a NaN; `output` then holds nothing to be relied on.
+    /// model's; if a NaN is to be quantized; or if a range that sets a scale is not finite.
+    /// `output` then holds nothing to be relied on.
+    ///
+    /// Only quantizing refuses a NaN. A model that begins with a pointwise, softmax or argmax
+    /// layer on `f32` passes it on, and what comes of it has the same bits everywhere.
     pub fn run<'i, 'o>(
         &self,
         input: impl Into<Values<'i>>,

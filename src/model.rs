@@ -121,7 +121,8 @@ impl<'a> Model<'a> {
     /// Slow.
     ///
     /// # Errors
-    /// `input` must hold rows of the input type, without NaN.
+    /// `input` must hold rows of the input type. Where real numbers are quantized, none may be NaN,
+    /// and a range that sets the scale must be finite.
     pub fn reference(&self, input: &Values<'_>) -> Result<Values<'static>> {
         self.input().rows(input, "input")?;
         let mut values = input.clone().into_owned();

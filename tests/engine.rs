@@ -6,7 +6,9 @@ use common::{
     Rng, assert_same, bits, cases, dynamic_mlp, int8_dense, is_per_tensor, mlp, random_input,
     random_model, run, slice,
 };
-use signfold::layers::{Activation, Dense, DenseInput, Quantize};
+use signfold::layers::{
+    Activation, Argmax, Dense, DenseInput, Layer, Pointwise, Quantize, Softmax,
+};
 use signfold::quant::{Int8, QuantParams};
 use signfold::{Engine, ErrorKind, Model, TensorType, Values, WeightLayout, kernels};
 
@@ -171,6 +173,33 @@ fn a_nan_is_named_before_an_infinite_range() {
     assert_eq!(message, "row 7, column 2 is NaN");
     let message = refused(&dynamic_mlp(&[5, 4, 3], DenseInput::PerRow), &rows);
     assert!(message.starts_with("row 0: "), "{message}");
+}
+
+/// Layers that do not quantize take any NaN, and give the same bits for all of them.
+#[test]
+fn nan_passes_through_layers_that_do_not_quantize() {
+    const NAN: u32 = 0x7FC0_0000;
+    let pointwise = |activation| Layer::from(Pointwise { activation, output: None });
+    let one = 1.0_f32.to_bits();
+    for nan in [0x7FC0_0000, 0xFFC0_0000, 0x7F80_0001, 0xFFFF_FFFF].map(f32::from_bits) {
+        let rows = Values::from(vec![1.0, nan, 1.0, 0.25]);
+        for (layer, wanted) in [
+            (pointwise(Activation::Identity), vec![one, NAN, one, 0.25_f32.to_bits()]),
+            (pointwise(Activation::Relu), vec![one, 0, one, 0.25_f32.to_bits()]),
+            (pointwise(Activation::LeakyRelu { alpha: 0.5 }), vec![one, NAN, one, 0x3E80_0000]),
+            (Softmax.into(), vec![NAN; 4]),
+            (Argmax.into(), vec![0]),
+        ] {
+            let model = Model::builder("", TensorType::f32(4)).layer(layer).build();
+            let model = model.expect("one layer fits itself");
+            assert_eq!(bits(&model.reference(&rows).expect("nothing is quantized")), wanted);
+            for kernel in kernels::available() {
+                let engine = Engine::with_kernel(&model, kernel.name()).expect("it is available");
+                let output = run(&engine, &rows, &mut engine.scratch()).expect("none here, too");
+                assert_same(&bits(&output), &wanted, format_args!("{:?}", model.layers().next()));
+            }
+        }
+    }
 }
 
 /// The error of a run that must fail.
