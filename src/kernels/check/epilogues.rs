@@ -80,7 +80,7 @@ fn requantized_bytes_with_each_zero_point() {
     }
 }
 
-/// Each byte times 1, scaled so that every second result, or every fourth, is a tie.
+/// Each byte times 1, scaled so that every second result is a tie, every fourth, every eighth.
 #[test]
 fn ties_round_to_even() {
     for kernel in available() {
