@@ -163,6 +163,16 @@ fn infinite_ranges_are_refused_where_they_set_the_scale() {
     }
 }
 
+#[test]
+fn the_range_of_a_batch_starts_with_the_first_of_two_zeros() {
+    for (first, second, shown) in [(0.0, -0.0, "0"), (-0.0, 0.0, "-0")] {
+        let rows = vec![first, 1.0, 1.0, 1.0, 1.0, second, f32::INFINITY, 1.0, 1.0, 1.0];
+        let model = dynamic_mlp(&[5, 4, 3], DenseInput::PerTensor);
+        let message = refused(&model, &Values::from(rows));
+        assert_eq!(message, format!("batch: values from {shown} to inf have no finite range"));
+    }
+}
+
 /// A batch with one scale has no row that comes first; of its two faults, a NaN has a place.
 #[test]
 fn a_nan_is_named_before_an_infinite_range() {

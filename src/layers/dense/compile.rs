@@ -148,7 +148,8 @@ impl Step for DynamicQuantizeStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        let join = |a: (f32, f32), b: (f32, f32)| (select_min(a.0, b.0), select_max(a.1, b.1));
+        // Of equal ones the first, as within a row: zeros have signs.
+        let join = |a: (f32, f32), b: (f32, f32)| (select_min(b.0, a.0), select_max(b.1, a.1));
         let first = per_row.first;
         let batch = match self.per_row {
             true => None,
