@@ -8,6 +8,8 @@
 //!       sums += weights[NR][4] * inputs[MR][4]
 //!     correct, scale, clamp, round, store
 //! ```
+//! A long row is taken in blocks of inputs: a block's weights stay in the first-level cache while
+//! a block of rows is multiplied by them, and its sums wait in memory in between.
 //! Weights are read in the order they were packed, inputs row by row as they lie in memory.
 //! A single row splits its inputs over several sets of sums instead, to hide the latency of the
 //! additions; sums of integers do not depend on the order.
@@ -84,7 +86,13 @@ pub(crate) fn sum<P: Product>(
         let vectors = P::VECTORS.min((panels.constants.len() - first) / lanes);
         let (weights, rest) = packed.split_at(panels.groups * vectors * P::WEIGHT_BYTES);
         packed = rest;
-        let panel = Panel { weights, groups: panels.groups, constants: panels.constants, first };
+        let panel = Panel {
+            weights,
+            next: if panels.packed.len() > CACHE_BYTES { rest } else { &[] },
+            groups: panels.groups,
+            constants: panels.constants,
+            first,
+        };
         match vectors {
             2 => rows::<P, 2>(vector, &panel, inputs, &mut epilogue),
             _ => rows::<P, 1>(vector, &panel, inputs, &mut epilogue),
@@ -96,12 +104,28 @@ pub(crate) fn sum<P: Product>(
 /// One panel: the weights of a few vectors of outputs, from output `first` on.
 struct Panel<'a> {
     weights: &'a [u8],
+    /// What follows and should be fetched in the meantime; nothing if it is in the cache anyway.
+    next: &'a [u8],
     groups: usize,
     constants: &'a [i32],
     first: usize,
 }
 
-/// All rows of one panel, in tiles as equal as can be.
+/// Weights of more bytes than this are not in the second-level cache when their turn comes.
+const CACHE_BYTES: usize = 2 << 20;
+
+/// Bytes of a panel's weights that stay in the first-level cache while all tiles of a block of rows
+/// are multiplied by them.
+const BLOCK_BYTES: usize = 32 << 10;
+
+/// Rows of such a block.
+const BLOCK_ROWS: usize = 96;
+
+/// Sums of a block of rows that have not seen all inputs yet.
+type Partial = [[i32; 32]];
+
+/// All rows of one panel, in blocks of rows and of inputs, and these in tiles, all as equal as can
+/// be. Where everything fits one block, sums never leave the registers before they are done.
 fn rows<P: Product, const V: usize>(
     vector: P::Vector,
     panel: &Panel<'_>,
@@ -109,30 +133,68 @@ fn rows<P: Product, const V: usize>(
     epilogue: &mut Epilogue<'_>,
 ) {
     const { assert!(P::VECTORS <= 2 && P::ROWS <= 12, "sum() and tile() know no larger tiles") };
-    let tiles = inputs.rows.div_ceil(P::ROWS);
-    for i in 0..tiles {
-        let (row, end) = (i * inputs.rows / tiles, (i + 1) * inputs.rows / tiles);
-        tile::<P, V>(vector, panel, inputs, row..end, epilogue);
+    const { assert!(V * P::Vector::LANES <= 32, "partial sums have no more room") };
+    let blocks = match inputs.rows <= P::ROWS {
+        true => 1, // each weight is used once: there is nothing to keep
+        false => panel.weights.len().div_ceil(BLOCK_BYTES),
+    };
+    let groups = |block: usize| block * panel.groups / blocks..(block + 1) * panel.groups / blocks;
+    if blocks == 1 {
+        for rows in parts(0..inputs.rows, P::ROWS) {
+            let part = Part { rows, groups: groups(0), partial: &mut [] };
+            tile::<P, V>(vector, panel, inputs, part, epilogue);
+        }
+        return;
+    }
+    let mut partial = [[0; 32]; BLOCK_ROWS];
+    // The next panel is as long as this one, or shorter.
+    let mut next = panel.next[..panel.weights.len().min(panel.next.len())].chunks(64);
+    let share = next.len().div_ceil(blocks * inputs.rows.div_ceil(P::ROWS));
+    for block_rows in parts(0..inputs.rows, BLOCK_ROWS) {
+        for block in 0..blocks {
+            for rows in parts(block_rows.clone(), P::ROWS) {
+                for line in next.by_ref().take(share) {
+                    vector.prefetch(line.as_ptr());
+                }
+                let partial = &mut partial[rows.start - block_rows.start..][..rows.len()];
+                let part = Part { rows, groups: groups(block), partial };
+                tile::<P, V>(vector, panel, inputs, part, epilogue);
+            }
+        }
     }
 }
 
-/// The tile of some rows, by the code made for just so many.
+/// Splits a range into parts of at most `most`, as equal as can be.
+fn parts(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let (start, len) = (range.start, range.len());
+    let count = len.div_ceil(most);
+    (0..count).map(move |i| start + i * len / count..start + (i + 1) * len / count)
+}
+
+/// What one tile is to do.
+struct Part<'a> {
+    rows: Range<usize>,
+    groups: Range<usize>,
+    /// The sums of each row so far, where not all groups come at once.
+    partial: &'a mut Partial,
+}
+
+/// One tile, by the code made for just so many rows.
 fn tile<P: Product, const V: usize>(
     vector: P::Vector,
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
-    rows: Range<usize>,
+    part: Part<'_>,
     epilogue: &mut Epilogue<'_>,
 ) {
     macro_rules! by_rows {
         ($($r:literal)*) => {
-            match rows.len() {
+            match part.rows.len() {
                 $($r if P::ROWS >= $r => {
                     let product = PhantomData::<P>;
-                    let row = rows.start;
-                    vector.vectorize(Tile::<P, $r, V> { product, panel, inputs, row, epilogue });
+                    vector.vectorize(Tile::<P, $r, V> { product, panel, inputs, part, epilogue });
                 })*
-                _ => unreachable!("no tile has these rows: {rows:?}"),
+                rows => unreachable!("no tile has {rows} rows"),
             }
         };
     }
@@ -149,7 +211,7 @@ struct Tile<'t, 'e, P, const R: usize, const V: usize> {
     product: PhantomData<P>,
     panel: &'t Panel<'t>,
     inputs: &'t Inputs<'t>,
-    row: usize,
+    part: Part<'t>,
     epilogue: &'t mut Epilogue<'e>,
 }
 
@@ -168,7 +230,15 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Tile<'_, '_, 
         } else {
             self.products::<8>(vector)
         };
-        self.finish(vector, sums);
+        if self.part.groups.end == self.panel.groups {
+            self.finish(vector, sums);
+            return;
+        }
+        for (partial, sums) in self.part.partial.iter_mut().zip(sums) {
+            for (partial, sums) in partial.chunks_exact_mut(P::Vector::LANES).zip(sums) {
+                vector.store_int(sums, partial);
+            }
+        }
     }
 }
 
@@ -178,20 +248,26 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
     /// The sums of products, with `S` sets of sums that take the groups in turn.
     #[inline(always)]
     fn products<const S: usize>(&self, vector: P::Vector) -> Sums<P, R, V> {
-        let Panel { weights, groups, constants, first } = *self.panel;
+        let Panel { weights, constants, first, .. } = *self.panel;
+        let Part { rows: Range { start: row, .. }, groups: Range { start, end }, .. } = self.part;
+        let groups = end - start;
         let mut rows: [&[[u8; GROUP]]; R] = [&[]; R];
-        for (r, row) in rows.iter_mut().enumerate() {
-            let bytes = &self.inputs.bytes[(self.row + r) * self.inputs.stride..];
-            *row = &bytes[..groups * GROUP].as_chunks().0[..groups];
+        for (r, of) in rows.iter_mut().enumerate() {
+            let bytes = &self.inputs.bytes[(row + r) * self.inputs.stride + start * GROUP..];
+            *of = &bytes[..groups * GROUP].as_chunks().0[..groups];
         }
         let mut sets = [[[vector.int(0); V]; R]; S];
-        for v in 0..V {
-            let constant = vector.load_int(&constants[first + v * Self::LANES..][..Self::LANES]);
-            for r in 0..R {
-                sets[0][r][v] = constant;
+        for r in 0..R {
+            for v in 0..V {
+                let so_far = match start {
+                    0 => &constants[first + v * Self::LANES..],
+                    _ => &self.part.partial[r][v * Self::LANES..],
+                };
+                sets[0][r][v] = vector.load_int(&so_far[..Self::LANES]);
             }
         }
         let bytes = V * P::WEIGHT_BYTES;
+        let weights = &weights[start * bytes..end * bytes];
         let turns = groups / S;
         let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
         for (turn, weights) in weights.chunks_exact(S * bytes).enumerate() {
@@ -219,12 +295,12 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
     /// Corrects, scales, clamps, rounds and stores the tile's sums.
     #[inline(always)]
     fn finish(self, vector: P::Vector, mut sums: Sums<P, R, V>) {
-        let first = self.panel.first;
+        let (first, row) = (self.panel.first, self.part.rows.start);
         for Correction { rows, columns } in self.inputs.corrections.iter().flatten() {
             for v in 0..V {
                 let column = vector.load_int(&columns[first + v * Self::LANES..][..Self::LANES]);
                 for r in 0..R {
-                    let product = vector.mul(column, vector.int(rows[self.row + r]));
+                    let product = vector.mul(column, vector.int(rows[row + r]));
                     sums[r][v] = vector.add(sums[r][v], product);
                 }
             }
@@ -233,7 +309,7 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
             Epilogue::Int { out, width } => {
                 for (r, v) in each::<R, V>() {
                     let output = first + v * Self::LANES;
-                    let out = &mut out[(self.row + r) * *width + output..];
+                    let out = &mut out[(row + r) * *width + output..];
                     let lanes = Self::LANES.min(*width - output);
                     vector.store_int(sums[r][v], &mut out[..lanes]);
                 }
@@ -248,7 +324,7 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
                         rounded[r][v] = vector.round(real);
                     }
                 }
-                let out = &mut out[self.row * *stride..];
+                let out = &mut out[row * *stride..];
                 Self::store_bytes(vector, &rounded, narrow, out, first, *stride, *width);
             }
             Epilogue::Float { out, stride, width, scales, row_scales, bias, min, max } => {
@@ -260,9 +336,7 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
                     let bias = bias.map(|bias| vector.load_float(&bias[output..][..Self::LANES]));
                     for r in 0..R {
                         let scale = match row_scales {
-                            Some(rows) => {
-                                vector.mul_float(vector.float(rows[self.row + r]), scales)
-                            }
+                            Some(rows) => vector.mul_float(vector.float(rows[row + r]), scales),
                             None => scales,
                         };
                         let mut real = vector.mul_float(vector.to_float(sums[r][v]), scale);
@@ -270,7 +344,7 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
                             real = vector.add_float(real, bias);
                         }
                         let clamped = vector.min_float(vector.max_float(real, min), max);
-                        let start = (self.row + r) * *stride + output;
+                        let start = (row + r) * *stride + output;
                         vector.store_float(clamped, &mut out[start..start + lanes]);
                     }
                 }

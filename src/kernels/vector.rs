@@ -22,6 +22,12 @@ pub(crate) trait Vector: Copy {
     /// Runs `op` compiled for this instruction set.
     fn vectorize<O: Op<Self>>(self, op: O) -> O::Output;
 
+    /// Asks for the cache line at `at`, which need not be ours. Changes nothing but time.
+    #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        let _ = at;
+    }
+
     fn int(self, value: i32) -> Self::Int;
     fn load_int(self, values: &[i32]) -> Self::Int;
     /// Stores as many lanes as there is room for.

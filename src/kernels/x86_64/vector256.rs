@@ -38,6 +38,12 @@ impl<F: Features> Vector for V256<F> {
     }
 
     #[inline(always)]
+    fn prefetch(self, at: *const u8) {
+        // SAFETY: a prefetch of any address is harmless.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(at.cast()) }
+    }
+
+    #[inline(always)]
     fn int(self, value: i32) -> __m256i {
         // SAFETY: see the top.
         unsafe { _mm256_set1_epi32(value) }
