@@ -1,5 +1,6 @@
 //! `signfold kernels`: what this CPU can run, and how fast.
 
+use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,8 +16,8 @@ use crate::{args, batch, timing};
 /// Weights of the measured product at most.
 const MAX_WEIGHTS: usize = 1 << 30;
 
-/// How often limit and product are measured.
-const TURNS: u32 = 5;
+/// Rounds of a call of [`Kernel::peak`]: some tens of microseconds.
+const ROUNDS: usize = 1 << 14;
 
 /// List the kernels of this CPU, and measure them on one core against the limit of their
 /// instructions
@@ -87,24 +88,21 @@ fn measure(kernel: &'static Kernel, model: &Model<'_>, args: &Args) -> Result<Ke
     let mut scratch = engine.scratch();
     let inputs = random(m * k);
     let mut outputs = vec![0_i8; m * n];
-    // In turns, so that a machine that is busy for a while slows both.
-    let (mut limits, mut rates) = (Vec::new(), Vec::new());
-    let turn = args.seconds / (2 * TURNS);
-    for _ in 0..TURNS {
-        limits.push(timing::peak(kernel, turn / 2)? / 1e9);
-        let seconds = timing::median(turn * 3 / 2, || {
-            Ok(engine.run(&inputs, &mut outputs, &mut scratch)?)
-        })?;
-        rates.push((m * k * n) as f64 / seconds / 1e9);
-    }
-    let (limit_gmacs, measured_gmacs) = (timing::middle(limits), timing::middle(rates));
+    let paced = timing::paced(
+        args.seconds,
+        (kernel.peak(ROUNDS) as f64, || {
+            black_box(kernel.peak(black_box(ROUNDS)));
+            Ok(())
+        }),
+        ((m * k * n) as f64, || Ok(engine.run(&inputs, &mut outputs, &mut scratch)?)),
+    )?;
     Ok(KernelInfo {
         name: kernel.name(),
         tile: kernel.tile(),
         technique: technique(kernel.technique()),
-        limit_gmacs,
-        measured_gmacs,
-        share_of_limit: measured_gmacs / limit_gmacs,
+        limit_gmacs: paced.limit / 1e9,
+        measured_gmacs: paced.rate / 1e9,
+        share_of_limit: paced.share,
         share_of_best_limit: 0.0,
     })
 }

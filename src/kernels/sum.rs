@@ -139,26 +139,32 @@ fn rows<P: Product, const V: usize>(
         false => panel.weights.len().div_ceil(BLOCK_BYTES),
     };
     let groups = |block: usize| block * panel.groups / blocks..(block + 1) * panel.groups / blocks;
+    // Tiles that fetch have code of their own: the others would be slower for it.
+    let tiles = blocks * inputs.rows.div_ceil(P::ROWS);
+    let share = panel.next.len().min(panel.weights.len()) / tiles.max(1);
+    let mut shares = panel.next.chunks(share.max(1));
+    let mut tile = |rows, groups, partial: &mut Partial| match shares.next() {
+        Some(next) => {
+            let part = Part { rows, groups, partial, next };
+            tile::<P, V, true>(vector, panel, inputs, part, epilogue);
+        }
+        None => {
+            let part = Part { rows, groups, partial, next: &[] };
+            tile::<P, V, false>(vector, panel, inputs, part, epilogue);
+        }
+    };
     if blocks == 1 {
         for rows in parts(0..inputs.rows, P::ROWS) {
-            let part = Part { rows, groups: groups(0), partial: &mut [] };
-            tile::<P, V>(vector, panel, inputs, part, epilogue);
+            tile(rows, groups(0), &mut []);
         }
         return;
     }
     let mut partial = [[0; 32]; BLOCK_ROWS];
-    // The next panel is as long as this one, or shorter.
-    let mut next = panel.next[..panel.weights.len().min(panel.next.len())].chunks(64);
-    let share = next.len().div_ceil(blocks * inputs.rows.div_ceil(P::ROWS));
     for block_rows in parts(0..inputs.rows, BLOCK_ROWS) {
         for block in 0..blocks {
             for rows in parts(block_rows.clone(), P::ROWS) {
-                for line in next.by_ref().take(share) {
-                    vector.prefetch(line.as_ptr());
-                }
                 let partial = &mut partial[rows.start - block_rows.start..][..rows.len()];
-                let part = Part { rows, groups: groups(block), partial };
-                tile::<P, V>(vector, panel, inputs, part, epilogue);
+                tile(rows, groups(block), partial);
             }
         }
     }
@@ -177,10 +183,12 @@ struct Part<'a> {
     groups: Range<usize>,
     /// The sums of each row so far, where not all groups come at once.
     partial: &'a mut Partial,
+    /// What is to be fetched meanwhile, bit by bit: a burst would get in the way of the products.
+    next: &'a [u8],
 }
 
 /// One tile, by the code made for just so many rows.
-fn tile<P: Product, const V: usize>(
+fn tile<P: Product, const V: usize, const FETCH: bool>(
     vector: P::Vector,
     panel: &Panel<'_>,
     inputs: &Inputs<'_>,
@@ -192,7 +200,8 @@ fn tile<P: Product, const V: usize>(
             match part.rows.len() {
                 $($r if P::ROWS >= $r => {
                     let product = PhantomData::<P>;
-                    vector.vectorize(Tile::<P, $r, V> { product, panel, inputs, part, epilogue });
+                    let tile = Tile::<P, $r, V, FETCH> { product, panel, inputs, part, epilogue };
+                    vector.vectorize(tile);
                 })*
                 rows => unreachable!("no tile has {rows} rows"),
             }
@@ -207,7 +216,7 @@ type Int<P> = <<P as Product>::Vector as Vector>::Int;
 type Sums<P, const R: usize, const V: usize> = [[Int<P>; V]; R];
 
 /// `R` rows times `V` vectors of outputs.
-struct Tile<'t, 'e, P, const R: usize, const V: usize> {
+struct Tile<'t, 'e, P, const R: usize, const V: usize, const FETCH: bool> {
     product: PhantomData<P>,
     panel: &'t Panel<'t>,
     inputs: &'t Inputs<'t>,
@@ -215,11 +224,21 @@ struct Tile<'t, 'e, P, const R: usize, const V: usize> {
     epilogue: &'t mut Epilogue<'e>,
 }
 
-impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Tile<'_, '_, P, R, V> {
+impl<P: Product, const R: usize, const V: usize, const FETCH: bool> Op<P::Vector>
+    for Tile<'_, '_, P, R, V, FETCH>
+{
     type Output = ();
 
     #[inline(always)]
     fn run(self, vector: P::Vector) {
+        let last = self.part.groups.end == self.panel.groups;
+        if last && let Epilogue::Bytes { out, stride, .. } = &self.epilogue {
+            // The lines that are to be written are fetched while the products are under way.
+            for r in 0..R {
+                let at = (self.part.rows.start + r) * stride + self.panel.first;
+                vector.prefetch(out[at..].as_ptr());
+            }
+        }
         // As many sets of sums as keep the multiplier busy while additions are under way.
         let sums = if R * V >= P::IN_FLIGHT {
             self.products::<1>(vector)
@@ -230,7 +249,7 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Tile<'_, '_, 
         } else {
             self.products::<8>(vector)
         };
-        if self.part.groups.end == self.panel.groups {
+        if last {
             self.finish(vector, sums);
             return;
         }
@@ -242,7 +261,7 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Tile<'_, '_, 
     }
 }
 
-impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
+impl<P: Product, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '_, P, R, V, FETCH> {
     const LANES: usize = P::Vector::LANES;
 
     /// The sums of products, with `S` sets of sums that take the groups in turn.
@@ -266,12 +285,16 @@ impl<P: Product, const R: usize, const V: usize> Tile<'_, '_, P, R, V> {
                 sets[0][r][v] = vector.load_int(&so_far[..Self::LANES]);
             }
         }
+        let (next, step) = (self.part.next.as_ptr(), self.part.next.len() / groups);
         let bytes = V * P::WEIGHT_BYTES;
         let weights = &weights[start * bytes..end * bytes];
         let turns = groups / S;
         let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
         for (turn, weights) in weights.chunks_exact(S * bytes).enumerate() {
             for (s, set) in sets.iter_mut().enumerate() {
+                if FETCH {
+                    vector.prefetch(next.wrapping_add((turn * S + s) * step));
+                }
                 multiply::<P, R, V>(vector, set, &weights[s * bytes..][..bytes], |r| {
                     in_turns[r][turn][s]
                 });
