@@ -139,16 +139,17 @@ fn rows<P: Product, const V: usize>(
         false => panel.weights.len().div_ceil(BLOCK_BYTES),
     };
     let groups = |block: usize| block * panel.groups / blocks..(block + 1) * panel.groups / blocks;
-    // Tiles that fetch have code of their own: the others would be slower for it.
+    // Tiles that fetch have code of their own, for the others would be slower for it; only the
+    // largest two, as those are what many rows are split into.
     let tiles = blocks * inputs.rows.div_ceil(P::ROWS);
     let share = panel.next.len().min(panel.weights.len()) / tiles.max(1);
     let mut shares = panel.next.chunks(share.max(1));
-    let mut tile = |rows, groups, partial: &mut Partial| match shares.next() {
-        Some(next) => {
+    let mut tile = |rows: Range<usize>, groups, partial: &mut Partial| match shares.next() {
+        Some(next) if rows.len() + 1 >= P::ROWS => {
             let part = Part { rows, groups, partial, next };
             tile::<P, V, true>(vector, panel, inputs, part, epilogue);
         }
-        None => {
+        _ => {
             let part = Part { rows, groups, partial, next: &[] };
             tile::<P, V, false>(vector, panel, inputs, part, epilogue);
         }
@@ -198,7 +199,7 @@ fn tile<P: Product, const V: usize, const FETCH: bool>(
     macro_rules! by_rows {
         ($($r:literal)*) => {
             match part.rows.len() {
-                $($r if P::ROWS >= $r => {
+                $($r if const { P::ROWS >= $r && (!FETCH || P::ROWS <= $r + 1) } => {
                     let product = PhantomData::<P>;
                     let tile = Tile::<P, $r, V, FETCH> { product, panel, inputs, part, epilogue };
                     vector.vectorize(tile);
@@ -240,11 +241,11 @@ impl<P: Product, const R: usize, const V: usize, const FETCH: bool> Op<P::Vector
             }
         }
         // As many sets of sums as keep the multiplier busy while additions are under way.
-        let sums = if R * V >= P::IN_FLIGHT {
+        let sums = if const { R * V >= P::IN_FLIGHT } {
             self.products::<1>(vector)
-        } else if R * V * 2 >= P::IN_FLIGHT {
+        } else if const { R * V * 2 >= P::IN_FLIGHT } {
             self.products::<2>(vector)
-        } else if R * V * 4 >= P::IN_FLIGHT {
+        } else if const { R * V * 4 >= P::IN_FLIGHT } {
             self.products::<4>(vector)
         } else {
             self.products::<8>(vector)
