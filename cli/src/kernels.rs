@@ -65,13 +65,12 @@ struct KernelInfo {
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> Result<()> {
-    let model = gemm(args.shape)?;
-    batch::check_size(&model, args.shape.0)?;
+    batch::check_size(&gemm(args.shape, Int8::I8)?, args.shape.0)?;
     let bar = report::progress(kernels::available().count(), args.json);
     let mut infos = Vec::new();
     for kernel in kernels::available() {
         bar.set_message(kernel.name());
-        infos.push(measure(kernel, &model, args)?);
+        infos.push(measure(kernel, args)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -82,19 +81,31 @@ pub fn run(args: &Args) -> Result<()> {
     report::show(&Kernels { shape: args.shape, kernels: infos }, args.json)
 }
 
-fn measure(kernel: &'static Kernel, model: &Model<'_>, args: &Args) -> Result<KernelInfo> {
+fn measure(kernel: &'static Kernel, args: &Args) -> Result<KernelInfo> {
     let (m, k, n) = args.shape;
-    let engine = Engine::with_kernel(model, kernel.name())?.with_threads(1);
+    // Rows as they lie between the layers of a network: of the type the kernel reads as it is.
+    let kind = match kernel.technique() {
+        Technique::Offset => Int8::U8,
+        Technique::Positive | Technique::Native => Int8::I8,
+    };
+    let engine = Engine::with_kernel(&gemm(args.shape, kind)?, kernel.name())?.with_threads(1);
     let mut scratch = engine.scratch();
-    let inputs = random(m * k);
-    let mut outputs = vec![0_i8; m * n];
+    let signed = random(m * k);
+    let unsigned: Vec<u8> = signed.iter().map(|&x| x as u8).collect();
+    let (mut signed_out, mut unsigned_out) = (vec![0_i8; m * n], vec![0_u8; m * n]);
     let paced = timing::paced(
         args.seconds,
         (kernel.peak(ROUNDS) as f64, || {
             black_box(kernel.peak(black_box(ROUNDS)));
             Ok(())
         }),
-        ((m * k * n) as f64, || Ok(engine.run(&inputs, &mut outputs, &mut scratch)?)),
+        ((m * k * n) as f64, || {
+            match kind {
+                Int8::I8 => engine.run(&signed, &mut signed_out, &mut scratch)?,
+                Int8::U8 => engine.run(&unsigned, &mut unsigned_out, &mut scratch)?,
+            }
+            Ok(())
+        }),
     )?;
     Ok(KernelInfo {
         name: kernel.name(),
@@ -108,12 +119,13 @@ fn measure(kernel: &'static Kernel, model: &Model<'_>, args: &Args) -> Result<Ke
 }
 
 /// One dense layer, 8-bit to 8-bit: what most layers of a quantized network are.
-fn gemm((_, k, n): Shape) -> Result<Model<'static>> {
+fn gemm((_, k, n): Shape, kind: Int8) -> Result<Model<'static>> {
     let weights = k.checked_mul(n).filter(|&weights| weights <= MAX_WEIGHTS);
     let weights = weights.with_context(|| format!("more than {MAX_WEIGHTS} weights"))?;
-    let input = QuantParams::new(Int8::I8, 1.0, 0)?;
+    let middle = kind.min() + 128;
+    let input = QuantParams::new(kind, 1.0, middle)?;
     // The sums are about 74^2 * sqrt(k) large: outputs are to use their range.
-    let output = QuantParams::new(Int8::I8, 64.0 * (k as f32).sqrt(), 0)?;
+    let output = QuantParams::new(kind, 64.0 * (k as f32).sqrt(), middle)?;
     let dense = Dense::new(random(weights), WeightLayout::OutIn, n, k)?
         .output(DenseOutput::Int8(output, Rounding::Nearest));
     Ok(Model::builder("gemm", TensorType::int8(k, input)).layer(dense).build()?)
@@ -156,6 +168,8 @@ impl Report for Kernels {
                 percent(info.share_of_best_limit),
             ]);
         }
-        format!("One core, {m} rows x {k} inputs x {n} outputs, i8 to i8, medians\n\n{table}\n")
+        format!(
+            "One core, {m} rows x {k} inputs x {n} outputs, 8-bit to 8-bit, medians\n\n{table}\n"
+        )
     }
 }
