@@ -8,8 +8,6 @@
 //!       sums += weights[NR][4] * inputs[MR][4]
 //!     correct, scale, clamp, round, store
 //! ```
-//! A long row is taken in blocks of inputs: a block's weights stay in the first-level cache while
-//! a block of rows is multiplied by them, and its sums wait in memory in between.
 //! Weights are read in the order they were packed, inputs row by row as they lie in memory.
 //! A single row splits its inputs over several sets of sums instead, to hide the latency of the
 //! additions; sums of integers do not depend on the order.
@@ -114,18 +112,7 @@ struct Panel<'a> {
 /// Weights of more bytes than this are not in the second-level cache when their turn comes.
 const CACHE_BYTES: usize = 2 << 20;
 
-/// Bytes of a panel's weights that stay in the first-level cache while all tiles of a block of rows
-/// are multiplied by them.
-const BLOCK_BYTES: usize = 32 << 10;
-
-/// Rows of such a block.
-const BLOCK_ROWS: usize = 96;
-
-/// Sums of a block of rows that have not seen all inputs yet.
-type Partial = [[i32; 32]];
-
-/// All rows of one panel, in blocks of rows and of inputs, and these in tiles, all as equal as can
-/// be. Where everything fits one block, sums never leave the registers before they are done.
+/// All rows of one panel, in tiles as equal as can be.
 fn rows<P: Product, const V: usize>(
     vector: P::Vector,
     panel: &Panel<'_>,
@@ -133,57 +120,28 @@ fn rows<P: Product, const V: usize>(
     epilogue: &mut Epilogue<'_>,
 ) {
     const { assert!(P::VECTORS <= 2 && P::ROWS <= 12, "sum() and tile() know no larger tiles") };
-    const { assert!(V * P::Vector::LANES <= 32, "partial sums have no more room") };
-    let blocks = match inputs.rows <= P::ROWS {
-        true => 1, // each weight is used once: there is nothing to keep
-        false => panel.weights.len().div_ceil(BLOCK_BYTES),
-    };
-    let groups = |block: usize| block * panel.groups / blocks..(block + 1) * panel.groups / blocks;
-    // Tiles that fetch have code of their own, for the others would be slower for it; only the
-    // largest two, as those are what many rows are split into.
-    let tiles = blocks * inputs.rows.div_ceil(P::ROWS);
+    let tiles = inputs.rows.div_ceil(P::ROWS);
     let share = panel.next.len().min(panel.weights.len()) / tiles.max(1);
     let mut shares = panel.next.chunks(share.max(1));
-    let mut tile = |rows: Range<usize>, groups, partial: &mut Partial| match shares.next() {
-        Some(next) if rows.len() + 1 >= P::ROWS => {
-            let part = Part { rows, groups, partial, next };
-            tile::<P, V, true>(vector, panel, inputs, part, epilogue);
-        }
-        _ => {
-            let part = Part { rows, groups, partial, next: &[] };
-            tile::<P, V, false>(vector, panel, inputs, part, epilogue);
-        }
-    };
-    if blocks == 1 {
-        for rows in parts(0..inputs.rows, P::ROWS) {
-            tile(rows, groups(0), &mut []);
-        }
-        return;
-    }
-    let mut partial = [[0; 32]; BLOCK_ROWS];
-    for block_rows in parts(0..inputs.rows, BLOCK_ROWS) {
-        for block in 0..blocks {
-            for rows in parts(block_rows.clone(), P::ROWS) {
-                let partial = &mut partial[rows.start - block_rows.start..][..rows.len()];
-                tile(rows, groups(block), partial);
+    for i in 0..tiles {
+        let rows = i * inputs.rows / tiles..(i + 1) * inputs.rows / tiles;
+        // Tiles that fetch have code of their own, for the others would be slower for it; only the
+        // largest two, as those are what many rows are split into.
+        match shares.next() {
+            Some(next) if rows.len() + 1 >= P::ROWS => {
+                tile::<P, V, true>(vector, panel, inputs, Part { rows, next }, epilogue);
+            }
+            _ => {
+                let part = Part { rows, next: &[] };
+                tile::<P, V, false>(vector, panel, inputs, part, epilogue);
             }
         }
     }
 }
 
-/// Splits a range into parts of at most `most`, as equal as can be.
-fn parts(range: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
-    let (start, len) = (range.start, range.len());
-    let count = len.div_ceil(most);
-    (0..count).map(move |i| start + i * len / count..start + (i + 1) * len / count)
-}
-
 /// What one tile is to do.
 struct Part<'a> {
     rows: Range<usize>,
-    groups: Range<usize>,
-    /// The sums of each row so far, where not all groups come at once.
-    partial: &'a mut Partial,
     /// What is to be fetched meanwhile, bit by bit: a burst would get in the way of the products.
     next: &'a [u8],
 }
@@ -232,8 +190,7 @@ impl<P: Product, const R: usize, const V: usize, const FETCH: bool> Op<P::Vector
 
     #[inline(always)]
     fn run(self, vector: P::Vector) {
-        let last = self.part.groups.end == self.panel.groups;
-        if last && let Epilogue::Bytes { out, stride, .. } = &self.epilogue {
+        if let Epilogue::Bytes { out, stride, .. } = &self.epilogue {
             // The lines that are to be written are fetched while the products are under way.
             for r in 0..R {
                 let at = (self.part.rows.start + r) * stride + self.panel.first;
@@ -250,15 +207,7 @@ impl<P: Product, const R: usize, const V: usize, const FETCH: bool> Op<P::Vector
         } else {
             self.products::<8>(vector)
         };
-        if last {
-            self.finish(vector, sums);
-            return;
-        }
-        for (partial, sums) in self.part.partial.iter_mut().zip(sums) {
-            for (partial, sums) in partial.chunks_exact_mut(P::Vector::LANES).zip(sums) {
-                vector.store_int(sums, partial);
-            }
-        }
+        self.finish(vector, sums);
     }
 }
 
@@ -268,27 +217,21 @@ impl<P: Product, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '_,
     /// The sums of products, with `S` sets of sums that take the groups in turn.
     #[inline(always)]
     fn products<const S: usize>(&self, vector: P::Vector) -> Sums<P, R, V> {
-        let Panel { weights, constants, first, .. } = *self.panel;
-        let Part { rows: Range { start: row, .. }, groups: Range { start, end }, .. } = self.part;
-        let groups = end - start;
+        let Panel { weights, groups, constants, first, .. } = *self.panel;
         let mut rows: [&[[u8; GROUP]]; R] = [&[]; R];
         for (r, of) in rows.iter_mut().enumerate() {
-            let bytes = &self.inputs.bytes[(row + r) * self.inputs.stride + start * GROUP..];
+            let bytes = &self.inputs.bytes[(self.part.rows.start + r) * self.inputs.stride..];
             *of = &bytes[..groups * GROUP].as_chunks().0[..groups];
         }
         let mut sets = [[[vector.int(0); V]; R]; S];
-        for r in 0..R {
-            for v in 0..V {
-                let so_far = match start {
-                    0 => &constants[first + v * Self::LANES..],
-                    _ => &self.part.partial[r][v * Self::LANES..],
-                };
-                sets[0][r][v] = vector.load_int(&so_far[..Self::LANES]);
+        for v in 0..V {
+            let constant = vector.load_int(&constants[first + v * Self::LANES..][..Self::LANES]);
+            for r in 0..R {
+                sets[0][r][v] = constant;
             }
         }
         let (next, step) = (self.part.next.as_ptr(), self.part.next.len() / groups);
         let bytes = V * P::WEIGHT_BYTES;
-        let weights = &weights[start * bytes..end * bytes];
         let turns = groups / S;
         let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
         for (turn, weights) in weights.chunks_exact(S * bytes).enumerate() {
