@@ -79,6 +79,20 @@ pub(crate) fn crowded(stride: usize) -> bool {
     stride.is_multiple_of(2048)
 }
 
+/// Computes each element of the output from the one in its place of the input.
+pub(crate) fn map<T: bytemuck::Pod, U: bytemuck::Pod>(
+    input: &Rows<'_>,
+    output: &mut RowsMut<'_>,
+    width: usize,
+    f: impl Fn(T) -> U,
+) {
+    for (input, output) in input.iter::<T>(width).zip(output.iter::<U>(width)) {
+        for (&input, output) in input.iter().zip(output) {
+            *output = f(input);
+        }
+    }
+}
+
 /// One number per row, for what belongs to whole rows.
 #[derive(Debug, Default)]
 pub(crate) struct PerRow {

@@ -16,9 +16,6 @@ use crate::{args, batch, timing};
 /// Weights of the measured product at most.
 const MAX_WEIGHTS: usize = 1 << 30;
 
-/// Rounds of a call of [`Kernel::peak`]: some tens of microseconds.
-const ROUNDS: usize = 1 << 14;
-
 /// List the kernels of this CPU, and measure them on one core against the limit of their
 /// instructions
 #[derive(clap::Args)]
@@ -95,8 +92,8 @@ fn measure(kernel: &'static Kernel, args: &Args) -> Result<KernelInfo> {
     let (mut signed_out, mut unsigned_out) = (vec![0_i8; m * n], vec![0_u8; m * n]);
     let paced = timing::paced(
         args.seconds,
-        (kernel.peak(ROUNDS) as f64, || {
-            black_box(kernel.peak(black_box(ROUNDS)));
+        (kernel.peak(timing::ROUNDS) as f64, || {
+            black_box(kernel.peak(black_box(timing::ROUNDS)));
             Ok(())
         }),
         ((m * k * n) as f64, || {

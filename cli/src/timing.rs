@@ -12,6 +12,9 @@ const MAX_SAMPLES: usize = 1 << 20;
 /// Reading the clock takes some 30 ns: blocks of calls as long as this do not notice.
 const BLOCK: Duration = Duration::from_micros(100);
 
+/// Rounds of a call of [`Kernel::peak`]: some tens of microseconds.
+pub const ROUNDS: usize = 1 << 14;
+
 /// Turns of [`paced`] take at least this long.
 const TURN: Duration = Duration::from_millis(2);
 
@@ -101,7 +104,6 @@ pub fn quantile(sorted: &[f64], q: f64) -> f64 {
 
 /// Multiply-accumulates per second that a kernel's instructions can do at best, on one core.
 pub fn peak(kernel: &Kernel, budget: Duration) -> Result<f64> {
-    const ROUNDS: usize = 1 << 14;
     let products = kernel.peak(ROUNDS) as f64;
     let seconds = median(budget, || {
         black_box(kernel.peak(black_box(ROUNDS)));

@@ -6,7 +6,7 @@ use crate::kernels::edges::Quantizer;
 use crate::kernels::{Kernel, Narrow};
 use crate::quant::QuantParams;
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step, map};
 use crate::tensor::{Element, TensorType, Values};
 
 /// Real numbers to 8-bit integers, with parameters fixed beforehand: divide by the scale, clamp,
@@ -130,12 +130,9 @@ impl Step for DequantizeStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let rows = input.iter::<u8>(self.width).zip(output.iter::<f32>(self.width));
-        for (bytes, real) in rows {
-            for (&byte, real) in bytes.iter().zip(real) {
-                *real = (i32::from(self.form.value(byte)) - self.zero_point) as f32 * self.scale;
-            }
-        }
+        map(&input, &mut output, self.width, |byte: u8| {
+            (i32::from(self.form.value(byte)) - self.zero_point) as f32 * self.scale
+        });
         Ok(())
     }
 }

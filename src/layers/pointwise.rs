@@ -5,7 +5,7 @@ use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
 use crate::quant::QuantParams;
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{PerRow, Rows, RowsMut, Step};
+use crate::step::{PerRow, Rows, RowsMut, Step, map};
 use crate::tensor::{Element, TensorType, Values};
 
 /// A function of each element.
@@ -94,12 +94,7 @@ impl Step for TableStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let rows = input.iter::<u8>(self.width).zip(output.iter::<u8>(self.width));
-        for (input, output) in rows {
-            for (&input, output) in input.iter().zip(output) {
-                *output = self.table[usize::from(input)];
-            }
-        }
+        map(&input, &mut output, self.width, |byte: u8| self.table[usize::from(byte)]);
         Ok(())
     }
 }
@@ -116,12 +111,7 @@ impl Step for FloatStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let rows = input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width));
-        for (input, output) in rows {
-            for (&input, output) in input.iter().zip(output) {
-                *output = self.activation.apply(input);
-            }
-        }
+        map(&input, &mut output, self.width, |x: f32| self.activation.apply(x));
         Ok(())
     }
 }

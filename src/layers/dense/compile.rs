@@ -9,7 +9,7 @@ use crate::layers::Place;
 use crate::layers::edges::{expect_int8, quantizer, refuse_nan};
 use crate::pack::PackedMatrix;
 use crate::quant::{QuantParams, Rounding, multiplier, select_max, select_min};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step, crowded};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step, crowded, map};
 
 impl Dense<'_> {
     /// Adds the layer's steps.
@@ -118,12 +118,7 @@ impl Step for CopyStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let rows = input.iter::<u8>(self.width).zip(output.iter::<u8>(self.width));
-        for (input, output) in rows {
-            for (&input, output) in input.iter().zip(output) {
-                *output = input ^ self.flip;
-            }
-        }
+        map(&input, &mut output, self.width, |byte: u8| byte ^ self.flip);
         Ok(())
     }
 }
