@@ -60,6 +60,8 @@ pub struct Engine {
     whole_batch: bool,
     /// Multiplications per row.
     products: usize,
+    /// Groups of inputs of the widest layer that may skip zeros.
+    groups: usize,
 }
 
 /// The working memory of an engine: what it needs beside input and output. One per thread that
@@ -131,6 +133,7 @@ impl Engine {
             chunk: if chunk > TILE_ROWS { chunk - chunk % TILE_ROWS } else { chunk.max(1) },
             whole_batch: steps.iter().any(|step| step.whole_batch()),
             products,
+            groups: steps.iter().map(|step| step.groups()).max().unwrap_or(0),
             steps,
         })
     }
@@ -191,6 +194,8 @@ impl Engine {
                 scales: vec![0.0; rows],
                 zero_points: vec![0; rows],
                 sums: vec![0; rows],
+                constants: vec![0; rows],
+                list: vec![0; self.groups],
             },
         };
         Scratch { arenas: (0..threads).map(|_| arena()).collect() }

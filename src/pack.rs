@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, Result};
-use crate::kernels::sum::{Epilogue, Inputs, Panels};
-use crate::kernels::{GROUP, Kernel};
+use crate::kernels::pack::Matrix;
+use crate::kernels::sum::{BY_INPUTS_MOST, Epilogue, Inputs, Skip, Weights};
+use crate::kernels::{GROUP, Kernel, Lanes, Loops, Prepare};
 
 /// How a weight matrix lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,11 +65,13 @@ pub(crate) fn aligned(bytes: usize) -> Vec<Line> {
 #[derive(Clone, Debug)]
 pub struct PackedMatrix {
     kernel: &'static Kernel,
+    lanes: Lanes,
     packed: Vec<Line>,
     packed_bytes: usize,
     inputs: usize,
     outputs: usize,
-    /// One per padded output: what the technique's products lack.
+    /// One per output, padded: the sum of its weights, and what the technique's products lack.
+    weight_sums: Vec<i32>,
     corrections: Vec<i32>,
 }
 
@@ -87,33 +90,40 @@ impl PackedMatrix {
         if weights.is_empty() {
             return Err(Error::model("a weight matrix without elements"));
         }
-        let (lanes, groups) = (kernel.lanes(), inputs.div_ceil(GROUP));
-        let padded = outputs.next_multiple_of(lanes);
-        let packed_bytes = padded / lanes * groups * kernel.weight_bytes();
+        let lanes = lanes(kernel, outputs, inputs);
+        let padded = outputs.next_multiple_of(kernel.lanes());
+        let Loops { technique, weight_bytes } = *kernel.loops(lanes);
+        let groups = inputs.div_ceil(GROUP);
+        let vectors = match lanes {
+            Lanes::Outputs => padded / kernel.lanes() * groups,
+            Lanes::Inputs => outputs * groups.div_ceil(kernel.lanes()),
+        };
+        let packed_bytes = vectors * weight_bytes;
         let mut packed = aligned(packed_bytes);
-        let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut packed);
-        let mut vector_bytes = bytes[..packed_bytes].chunks_exact_mut(kernel.weight_bytes());
-        let panel = kernel.vectors() * lanes;
-        let mut vector = vec![[0; GROUP]; lanes];
-        for first in (0..padded).step_by(panel) {
-            let last = padded.min(first + panel);
-            let rows: Vec<_> = (first..last).map(|n| Row::new(&weights, inputs, n)).collect();
-            for group in 0..groups {
-                for rows in rows.chunks_exact(lanes) {
-                    for (to, row) in vector.iter_mut().zip(rows) {
-                        *to = row.group(group);
-                    }
-                    let to = vector_bytes.next().expect("as many as were counted");
-                    kernel.pack(&vector, to);
+        let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut packed)[..packed_bytes];
+        let mut weight_sums = vec![0; padded];
+        let matrix = Matrix { weights: &weights, inputs };
+        match lanes {
+            Lanes::Outputs => {
+                let panel = kernel.vectors() * kernel.lanes();
+                let panel_bytes = kernel.vectors() * groups * weight_bytes;
+                let panels = bytes.chunks_mut(panel_bytes).zip(weight_sums.chunks_mut(panel));
+                for (i, (bytes, sums)) in panels.enumerate() {
+                    (kernel.pack_by_outputs)(matrix, i * panel, bytes, sums);
+                }
+            }
+            Lanes::Inputs => {
+                (kernel.pack_by_inputs)(matrix, bytes);
+                for (sum, row) in weight_sums.iter_mut().zip(weights.chunks_exact(inputs)) {
+                    *sum = row.iter().fold(0, |sum, &w| sum.wrapping_add(w.into()));
                 }
             }
         }
-        let mut corrections: Vec<i32> = weights
-            .chunks_exact(inputs)
-            .map(|row| kernel.technique().correction(row) as i32) // sums wrap around
-            .collect();
+        let rows = weights.chunks_exact(inputs);
+        let of_row = |(&sum, row): (&i32, &[i8])| technique.correction(sum, row);
+        let mut corrections: Vec<i32> = weight_sums.iter().zip(rows).map(of_row).collect();
         corrections.resize(padded, 0);
-        Ok(Self { kernel, packed, packed_bytes, inputs, outputs, corrections })
+        Ok(Self { kernel, lanes, packed, packed_bytes, inputs, outputs, weight_sums, corrections })
     }
 
     /// The kernel it was packed for.
@@ -141,25 +151,59 @@ impl PackedMatrix {
         self.corrections.len()
     }
 
-    /// Bytes that the kernel reads of each input row.
+    /// The sum of the weights of each output, padded.
+    pub(crate) fn weight_sums(&self) -> &[i32] {
+        &self.weight_sums
+    }
+
+    /// Bytes that the kernel reads of each input row, prepared if they must be.
     pub(crate) fn row_bytes(&self) -> usize {
-        self.inputs.next_multiple_of(GROUP)
+        match self.lanes {
+            Lanes::Outputs => self.groups() * self.kernel.group_bytes,
+            Lanes::Inputs => self.inputs,
+        }
+    }
+
+    /// Groups of inputs that a row may pass over if they are zeros; none where it cannot.
+    pub(crate) fn skippable_groups(&self) -> usize {
+        match self.lanes {
+            Lanes::Outputs => self.groups(),
+            Lanes::Inputs => 0,
+        }
+    }
+
+    fn groups(&self) -> usize {
+        self.inputs.div_ceil(GROUP)
+    }
+
+    /// How rows are prepared, if they must be: into [`PackedMatrix::row_bytes`].
+    pub(crate) fn prepare(&self) -> Option<Prepare> {
+        self.kernel.prepare.filter(|_| self.lanes == Lanes::Outputs)
     }
 
     /// `constants` per output with the technique's corrections added, padded.
-    pub(crate) fn constants(&self, constants: impl IntoIterator<Item = i64>) -> Vec<i32> {
+    pub(crate) fn constants(&self, constants: impl IntoIterator<Item = i32>) -> Vec<i32> {
         let mut padded = self.corrections.clone();
         for (padded, constant) in padded.iter_mut().zip(constants) {
-            *padded = padded.wrapping_add(constant as i32);
+            *padded = padded.wrapping_add(constant);
         }
         padded
     }
 
-    /// Runs the kernel.
-    pub(crate) fn run(&self, constants: &[i32], inputs: &Inputs<'_>, epilogue: Epilogue<'_>) {
+    /// Runs the kernel. Only a single row is ever looked at for zeros to skip.
+    pub(crate) fn run(
+        &self,
+        constants: &[i32],
+        inputs: &Inputs<'_>,
+        skip: Option<Skip<'_>>,
+        epilogue: Epilogue<'_>,
+    ) {
         let packed = &bytemuck::cast_slice(&self.packed)[..self.packed_bytes];
-        let groups = self.inputs.div_ceil(GROUP);
-        (self.kernel.sum)(&Panels { packed, groups, constants }, inputs, epilogue);
+        let weights = Weights { packed, inputs: self.inputs, outputs: self.outputs, constants };
+        match self.lanes {
+            Lanes::Outputs => (self.kernel.sum_by_outputs)(&weights, inputs, skip, epilogue),
+            Lanes::Inputs => (self.kernel.sum_by_inputs)(&weights, inputs, epilogue),
+        }
     }
 
     /// The exact sums `x * w`: GEMM, or GEMV for one row. `x` is `[rows][inputs]`, `out`
@@ -180,37 +224,33 @@ impl PackedMatrix {
                 self.outputs
             )));
         }
-        let stride = self.row_bytes();
+        let flip = self.kernel.technique().flip();
+        let x: Vec<u8> = x.iter().map(|&x| x as u8 ^ flip).collect();
+        let stride = self.row_bytes().max(1);
         let mut bytes = vec![0; rows * stride];
-        for (row, x) in bytes.chunks_exact_mut(stride).zip(x.chunks_exact(self.inputs)) {
-            for (byte, &x) in row.iter_mut().zip(x) {
-                *byte = x as u8 ^ self.kernel.technique().flip();
+        let mut row_constants = vec![0; rows];
+        let to = bytes.chunks_exact_mut(stride).zip(&mut row_constants);
+        for ((bytes, constant), x) in to.zip(x.chunks_exact(self.inputs)) {
+            match self.prepare() {
+                Some(prepare) => *constant = prepare(x, bytes),
+                None => bytes[..x.len()].copy_from_slice(x),
             }
         }
-        let inputs = Inputs { bytes: &bytes, stride, rows, corrections: [None; 2] };
-        self.run(&self.corrections, &inputs, Epilogue::Int { out, width: self.outputs });
+        let row_constants = self.prepare().map(|_| &row_constants[..]);
+        let inputs = Inputs { bytes: &bytes, stride, rows, row_constants, corrections: [None; 2] };
+        self.run(&self.corrections, &inputs, None, Epilogue::Int { out, width: self.outputs });
         Ok(())
     }
 }
 
-/// The weights of one output, in groups.
-struct Row<'a> {
-    whole: &'a [[i8; GROUP]],
-    /// What follows the whole groups, filled up with zeros.
-    last: [i8; GROUP],
-}
-
-impl<'a> Row<'a> {
-    /// A row of zeros where the matrix has no such output.
-    fn new(weights: &'a [i8], inputs: usize, output: usize) -> Self {
-        let row = weights.chunks_exact(inputs).nth(output).unwrap_or_default();
-        let (whole, rest) = row.as_chunks();
-        let mut last = [0; GROUP];
-        last[..rest.len()].copy_from_slice(rest);
-        Self { whole, last }
-    }
-
-    fn group(&self, group: usize) -> [i8; GROUP] {
-        *self.whole.get(group).unwrap_or(&self.last)
+/// What the lanes are to be, by the number of products of vectors.
+fn lanes(kernel: &Kernel, outputs: usize, inputs: usize) -> Lanes {
+    let groups = inputs.div_ceil(GROUP);
+    let by_outputs = outputs.div_ceil(kernel.lanes()) * groups;
+    // Adding up the lanes of a sum costs about as much as two products.
+    let by_inputs = outputs * (groups.div_ceil(kernel.lanes()) + 2);
+    match outputs <= BY_INPUTS_MOST && by_inputs < by_outputs {
+        true => Lanes::Inputs,
+        false => Lanes::Outputs,
     }
 }

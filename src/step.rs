@@ -104,6 +104,10 @@ pub(crate) struct PerRow {
     pub zero_points: Vec<i32>,
     /// Sums of `i8` inputs.
     pub sums: Vec<i32>,
+    /// What preparing rows found is missing in their sums.
+    pub constants: Vec<i32>,
+    /// Not per row: room for a list of the groups of one row.
+    pub list: Vec<u32>,
 }
 
 /// One piece of a compiled network.
@@ -118,6 +122,11 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
 
     /// Multiplications per row, for deciding whether threads pay.
     fn products(&self) -> usize {
+        0
+    }
+
+    /// Groups of a row that the step may want to list.
+    fn groups(&self) -> usize {
         0
     }
 

@@ -83,7 +83,7 @@ fn measure(kernel: &'static Kernel, args: &Args) -> Result<KernelInfo> {
     // Rows as they lie between the layers of a network: of the type the kernel reads as it is.
     let kind = match kernel.technique() {
         Technique::Offset => Int8::U8,
-        Technique::Positive | Technique::Native => Int8::I8,
+        _ => Int8::I8,
     };
     let engine = Engine::with_kernel(&gemm(args.shape, kind)?, kernel.name())?.with_threads(1);
     let mut scratch = engine.scratch();
@@ -136,6 +136,7 @@ fn random(len: usize) -> Vec<i8> {
 fn technique(technique: Technique) -> &'static str {
     match technique {
         Technique::Positive => "positive",
+        Technique::PositiveInputs => "positive, of the inputs",
         Technique::Offset => "offset",
         Technique::Native => "native",
     }

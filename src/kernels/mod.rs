@@ -6,6 +6,7 @@
 #[cfg(test)]
 mod check;
 pub(crate) mod edges;
+pub(crate) mod pack;
 mod peak;
 mod portable;
 pub mod reference;
@@ -15,7 +16,7 @@ mod vector;
 mod x86_64;
 
 pub(crate) use vector::Narrow;
-use vector::{Product, Vector};
+use vector::{Broadcast, Direct, Op, Vector};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -28,6 +29,9 @@ pub enum Technique {
     /// |w| as an unsigned byte times x with the sign of w folded in:
     /// `x*w = |w| * (x ^ s) + (w < 0 ? |w| : 0)`, where s is 0xFF for negative w.
     Positive,
+    /// The same with the parts of x and w exchanged: |x| as an unsigned byte times w with the sign
+    /// of x folded in, `x*w = |x| * (w ^ s) + (x < 0 ? |x| : 0)`, where s is 0xFF for negative x.
+    PositiveInputs,
     /// x + 128 as an unsigned byte times w: `x*w = (x + 128)*w - 128*w`.
     Offset,
     /// Both factors widened, or an instruction that takes two signed bytes.
@@ -36,13 +40,22 @@ pub enum Technique {
 
 impl Technique {
     /// What the sum of products lacks or has too much: a constant of the output channel, added
-    /// to its bias. `weights` are the channel's.
-    pub(crate) fn correction(self, weights: &[i8]) -> i64 {
-        let sum = |f: fn(i64) -> i64| weights.iter().map(|&w| f(i64::from(w))).sum::<i64>();
+    /// to its bias. `weights` are the channel's, and `sum` is theirs. Wraps around, as sums do.
+    pub(crate) fn correction(self, sum: i32, weights: &[i8]) -> i32 {
         match self {
-            Technique::Positive => sum(|w| (-w).max(0)),
-            Technique::Offset => sum(|w| -128 * w),
-            Technique::Native => 0,
+            Technique::Positive => {
+                weights.iter().fold(0, |sum, &w| sum.wrapping_sub(i32::from(w.min(0))))
+            }
+            Technique::Offset => sum.wrapping_mul(-128),
+            Technique::PositiveInputs | Technique::Native => 0,
+        }
+    }
+
+    /// The byte, before preparing, whose products are all 0, if there is one.
+    pub(crate) const fn neutral(self) -> Option<u8> {
+        match self {
+            Technique::Positive => None,
+            Technique::PositiveInputs | Technique::Offset | Technique::Native => Some(0),
         }
     }
 
@@ -50,9 +63,18 @@ impl Technique {
     pub(crate) const fn flip(self) -> u8 {
         match self {
             Technique::Offset => 0x80,
-            Technique::Positive | Technique::Native => 0,
+            Technique::Positive | Technique::PositiveInputs | Technique::Native => 0,
         }
     }
+}
+
+/// What the lanes of a vector of sums are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lanes {
+    /// An output each.
+    Outputs,
+    /// Inputs of one output.
+    Inputs,
 }
 
 /// A set of loops for one instruction set and one technique. Only kernels that this CPU can run
@@ -60,30 +82,48 @@ impl Technique {
 #[derive(Debug)]
 pub struct Kernel {
     name: &'static str,
-    technique: Technique,
     lanes: usize,
     vectors: usize,
     rows: usize,
-    weight_bytes: usize,
     detect: fn() -> bool,
-    pack: fn(&[[i8; GROUP]], &mut [u8]),
-    pub(crate) sum: fn(&sum::Panels<'_>, &sum::Inputs<'_>, sum::Epilogue<'_>),
+    by_outputs: Loops,
+    by_inputs: Loops,
+    pub(crate) sum_by_outputs:
+        fn(&sum::Weights<'_>, &sum::Inputs<'_>, Option<sum::Skip<'_>>, sum::Epilogue<'_>),
+    pub(crate) sum_by_inputs: fn(&sum::Weights<'_>, &sum::Inputs<'_>, sum::Epilogue<'_>),
+    pub(crate) pack_by_outputs: fn(pack::Matrix<'_>, usize, &mut [u8], &mut [i32]),
+    pub(crate) pack_by_inputs: fn(pack::Matrix<'_>, &mut [u8]),
+    /// How rows are prepared for `sum_by_outputs`, unless they are read as they are.
+    pub(crate) prepare: Option<Prepare>,
+    /// Bytes of a prepared group of inputs.
+    pub(crate) group_bytes: usize,
     pub(crate) quantize: fn(&[f32], &mut [u8], &edges::Quantizer) -> bool,
     peak: fn(usize) -> usize,
     read: fn(&[i32]) -> i32,
 }
 
+/// Prepares a row; answers what is to be added to its sums.
+pub(crate) type Prepare = fn(&[u8], &mut [u8]) -> i32;
+
+/// How weights are packed for one meaning of the lanes.
+#[derive(Debug)]
+pub(crate) struct Loops {
+    pub technique: Technique,
+    /// Bytes of one vector's weights for one group of inputs a lane.
+    pub weight_bytes: usize,
+}
+
 /// All kernels of this architecture, fastest first. One line each.
 static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
-    Kernel::of::<x86_64::avx512vnni::Offset>(),
+    one::<x86_64::avx512vnni::Offset>("x86_64-avx512vnni-offset"),
     #[cfg(target_arch = "x86_64")]
-    Kernel::of::<x86_64::avxvnni::Offset>(),
+    one::<x86_64::avxvnni::Offset>("x86_64-avxvnni-offset"),
     #[cfg(target_arch = "x86_64")]
-    Kernel::of::<x86_64::avx512vnni::Positive>(),
+    one::<x86_64::avx512vnni::Positive>("x86_64-avx512vnni-positive"),
     #[cfg(target_arch = "x86_64")]
-    Kernel::of::<x86_64::avx2::Positive>(),
-    Kernel::of::<portable::Native>(),
+    two::<x86_64::avx2::PositiveInputs, x86_64::avx2::Positive>("x86_64-avx2-positive"),
+    one::<portable::Native>("portable"),
 ];
 
 /// The kernels that this CPU can run, fastest first. Never empty.
@@ -115,32 +155,43 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
     }
 }
 
-impl Kernel {
-    const fn of<P: Product>() -> Self {
-        Self {
-            name: P::NAME,
-            technique: P::TECHNIQUE,
-            lanes: P::Vector::LANES,
-            vectors: P::VECTORS,
-            rows: P::ROWS,
-            weight_bytes: P::WEIGHT_BYTES,
-            detect: || P::Vector::detect().is_some(),
-            pack: P::pack,
-            sum: sum::sum::<P>,
-            quantize: edges::quantize::<P::Vector>,
-            peak: peak::peak::<P>,
-            read: peak::read::<P::Vector>,
-        }
-    }
+/// A kernel with one product for all shapes.
+const fn one<P: Broadcast + Direct>(name: &'static str) -> Kernel {
+    two::<P, P>(name)
+}
 
+/// A kernel with one product for lanes that are outputs, one for lanes that are inputs.
+const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) -> Kernel {
+    const { assert!(P::TECHNIQUE.flip() == D::TECHNIQUE.flip(), "rows have one form") };
+    Kernel {
+        name,
+        lanes: P::Vector::LANES,
+        vectors: P::VECTORS,
+        rows: P::ROWS,
+        detect: || P::Vector::detect().is_some(),
+        by_outputs: Loops { technique: P::TECHNIQUE, weight_bytes: P::WEIGHT_BYTES },
+        by_inputs: Loops { technique: D::TECHNIQUE, weight_bytes: D::WEIGHT_BYTES },
+        sum_by_outputs: sum::by_outputs::<P>,
+        sum_by_inputs: sum::by_inputs::<D>,
+        pack_by_outputs: pack::pack_by_outputs::<P>,
+        pack_by_inputs: pack::pack_by_inputs::<D>,
+        prepare: if size_of::<P::Group>() > GROUP { Some(prepare::<P>) } else { None },
+        group_bytes: size_of::<P::Group>(),
+        quantize: edges::quantize::<P::Vector>,
+        peak: peak::peak::<P>,
+        read: peak::read::<P::Vector>,
+    }
+}
+
+impl Kernel {
     /// Architecture, instruction set and technique: `x86_64-avx512vnni-offset`.
     pub fn name(&self) -> &'static str {
         self.name
     }
 
-    /// How it gets exact signed products.
+    /// How it gets exact signed products, where a layer has more than a few outputs.
     pub fn technique(&self) -> Technique {
-        self.technique
+        self.by_outputs.technique
     }
 
     /// MR, NR, KR: rows, outputs and inputs of its largest register tile.
@@ -172,15 +223,31 @@ impl Kernel {
         self.vectors
     }
 
-    /// Bytes of one vector's weights for one group of inputs.
-    pub(crate) fn weight_bytes(&self) -> usize {
-        self.weight_bytes
+    /// How weights are packed for these lanes.
+    pub(crate) fn loops(&self, lanes: Lanes) -> &Loops {
+        match lanes {
+            Lanes::Outputs => &self.by_outputs,
+            Lanes::Inputs => &self.by_inputs,
+        }
     }
+}
 
-    /// Brings `lanes` groups of weights into the form the kernel loads.
-    pub(crate) fn pack(&self, weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        (self.pack)(weights, packed);
+/// A [`Prepare`].
+fn prepare<P: Broadcast>(row: &[u8], prepared: &mut [u8]) -> i32 {
+    struct Prepare<'a, P: Broadcast> {
+        row: &'a [u8],
+        prepared: &'a mut [P::Group],
     }
+    impl<P: Broadcast> Op<P::Vector> for Prepare<'_, P> {
+        type Output = i32;
+
+        #[inline(always)]
+        fn run(self, vector: P::Vector) -> i32 {
+            P::prepare(vector, self.row, self.prepared)
+        }
+    }
+    let prepared = bytemuck::cast_slice_mut(prepared);
+    proven::<P::Vector>().vectorize(Prepare::<P> { row, prepared })
 }
 
 /// The value of `I` that proves the CPU has it, inside a function of a kernel.

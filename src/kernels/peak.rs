@@ -3,11 +3,11 @@
 use core::hint::black_box;
 use core::marker::PhantomData;
 
-use super::vector::{Op, Product, Vector};
+use super::vector::{Broadcast, Op, Vector};
 use super::{GROUP, proven};
 
 /// Runs `rounds` rounds of a tile's products; answers how many multiply-accumulates they are.
-pub(crate) fn peak<P: Product>(rounds: usize) -> usize {
+pub(crate) fn peak<P: Broadcast>(rounds: usize) -> usize {
     macro_rules! tiles {
         ($($rows:literal x $vectors:literal),*) => {
             match (P::ROWS, P::VECTORS) {
@@ -29,13 +29,13 @@ struct Peak<P, const R: usize, const V: usize> {
     rounds: usize,
 }
 
-impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, V> {
+impl<P: Broadcast, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, V> {
     type Output = ();
 
     #[inline(always)]
     fn run(self, vector: P::Vector) {
         let packed = black_box([1; 256]);
-        let inputs = black_box([[3; GROUP]; R]);
+        let inputs = black_box([P::group([3; GROUP]).0; R]);
         let mut weights = [P::weights(vector, &packed); V];
         for (v, weights) in weights.iter_mut().enumerate().skip(1) {
             *weights = P::weights(vector, &packed[v * P::WEIGHT_BYTES..]);
@@ -45,7 +45,7 @@ impl<P: Product, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, V>
             // Inputs are read anew each time, as a kernel must; loads have ports of their own.
             let inputs = black_box(&inputs);
             for (sums, &inputs) in sums.iter_mut().zip(inputs) {
-                let inputs = P::inputs(vector, inputs);
+                let inputs = P::broadcast(vector, inputs);
                 for (sum, weights) in sums.iter_mut().zip(weights) {
                     *sum = P::dot(vector, *sum, weights, inputs);
                 }

@@ -9,7 +9,7 @@
 use bytemuck::{cast, pod_read_unaligned};
 use wide::{f32x8, i16x16, i32x8};
 
-use super::vector::{Narrow, Op, Product, Vector};
+use super::vector::{Broadcast, Direct, Narrow, Op, Product, Vector};
 use super::{GROUP, Technique};
 
 /// Vectors of 8 lanes, of whatever the compiler has.
@@ -48,6 +48,18 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
+    fn load_bytes(self, bytes: &[u8]) -> i32x8 {
+        pod_read_unaligned(&bytes[..32])
+    }
+
+    #[inline(always)]
+    fn load_first_bytes(self, bytes: &[u8]) -> i32x8 {
+        let mut all = [0; 32];
+        all[..bytes.len()].copy_from_slice(bytes);
+        cast(all)
+    }
+
+    #[inline(always)]
     fn store_int(self, values: i32x8, to: &mut [i32]) {
         store(to, values.to_array());
     }
@@ -55,6 +67,16 @@ impl Vector for Wide {
     #[inline(always)]
     fn add(self, a: i32x8, b: i32x8) -> i32x8 {
         a + b
+    }
+
+    #[inline(always)]
+    fn sub(self, a: i32x8, b: i32x8) -> i32x8 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn totals(self, values: [i32x8; 4]) -> [i32; 4] {
+        values.map(|values| values.to_array().into_iter().fold(0, i32::wrapping_add))
     }
 
     #[inline(always)]
@@ -159,11 +181,7 @@ pub(crate) struct Native;
 impl Product for Native {
     type Vector = Wide;
 
-    const NAME: &'static str = "portable";
     const TECHNIQUE: Technique = Technique::Native;
-    const VECTORS: usize = 1;
-    const ROWS: usize = 4;
-    const IN_FLIGHT: usize = 2;
     const WEIGHT_BYTES: usize = 64;
 
     /// Weights 0 and 2 of all lanes, weights 1 and 3 of all lanes.
@@ -183,14 +201,33 @@ impl Product for Native {
     }
 
     #[inline(always)]
-    fn inputs(_: Wide, group: [u8; GROUP]) -> [i16x16; 2] {
-        // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened.
-        let both: i16x16 = cast(i32x8::splat(i32::from_le_bytes(group)));
-        [(both << 8) >> 8, both >> 8]
+    fn dot(_: Wide, sums: i32x8, weights: [i16x16; 2], inputs: [i16x16; 2]) -> i32x8 {
+        sums + weights[0].dot(inputs[0]) + weights[1].dot(inputs[1])
+    }
+}
+
+impl Broadcast for Native {
+    const VECTORS: usize = 1;
+    const ROWS: usize = 4;
+    const IN_FLIGHT: usize = 2;
+
+    type Group = [u8; GROUP];
+
+    fn group(inputs: [u8; GROUP]) -> ([u8; GROUP], i32) {
+        (inputs, 0)
     }
 
     #[inline(always)]
-    fn dot(_: Wide, sums: i32x8, weights: [i16x16; 2], inputs: [i16x16; 2]) -> i32x8 {
-        sums + weights[0].dot(inputs[0]) + weights[1].dot(inputs[1])
+    fn broadcast(vector: Wide, group: [u8; GROUP]) -> [i16x16; 2] {
+        Self::inputs(vector, i32x8::splat(i32::from_le_bytes(group)))
+    }
+}
+
+impl Direct for Native {
+    #[inline(always)]
+    fn inputs(_: Wide, groups: i32x8) -> [i16x16; 2] {
+        // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened.
+        let both: i16x16 = cast(groups);
+        [(both << 8) >> 8, both >> 8]
     }
 }

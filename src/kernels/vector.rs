@@ -1,5 +1,5 @@
-//! The two traits that kernels are written over. An ISA file implements them; the loops in
-//! `sum.rs` and `edges.rs` are written once.
+//! The traits that kernels are written over. An ISA file implements them; the loops in
+//! `sum/` and `edges.rs` are written once.
 
 use super::{GROUP, Technique};
 
@@ -30,10 +30,18 @@ pub(crate) trait Vector: Copy {
 
     fn int(self, value: i32) -> Self::Int;
     fn load_int(self, values: &[i32]) -> Self::Int;
+    /// `4 * LANES` bytes.
+    fn load_bytes(self, bytes: &[u8]) -> Self::Int;
+    /// Fewer bytes than that, then zeros.
+    fn load_first_bytes(self, bytes: &[u8]) -> Self::Int;
     /// Stores as many lanes as there is room for.
     fn store_int(self, values: Self::Int, to: &mut [i32]);
     /// Wraps around.
     fn add(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    /// Wraps around.
+    fn sub(self, a: Self::Int, b: Self::Int) -> Self::Int;
+    /// The lanes of each vector added up, wrapping around.
+    fn totals(self, values: [Self::Int; 4]) -> [i32; 4];
     /// The low halves of the products.
     fn mul(self, a: Self::Int, b: Self::Int) -> Self::Int;
 
@@ -93,33 +101,23 @@ pub(crate) trait Op<V> {
     fn run(self, vector: V) -> Self::Output;
 }
 
-/// A technique for exact products on an instruction set, and the tile that suits it: what makes
-/// a kernel.
+/// A technique for exact products on an instruction set.
 pub(crate) trait Product: Copy {
     type Vector: Vector;
 
-    /// As users name it: architecture, instruction set, technique.
-    const NAME: &'static str;
     const TECHNIQUE: Technique;
-    /// Vectors in a panel of packed weights: 1 or 2.
-    const VECTORS: usize;
-    /// Rows of the largest register tile: at most 12.
-    const ROWS: usize;
-    /// Vectors of sums that must be under way at once to keep the multiplier busy.
-    const IN_FLIGHT: usize;
     /// Bytes that [`Product::pack`] makes of one vector's `LANES x 4` weights.
     const WEIGHT_BYTES: usize;
 
     /// `LANES` groups of 4 weights.
     type Weights: Copy;
-    /// One group of 4 inputs, in every lane.
+    /// As many groups of inputs.
     type Inputs: Copy;
 
-    /// Brings one vector's weights into the order and form that [`Product::weights`] loads.
+    /// Brings one vector's weights into the form that [`Product::weights`] loads.
     fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]);
 
     fn weights(vector: Self::Vector, packed: &[u8]) -> Self::Weights;
-    fn inputs(vector: Self::Vector, group: [u8; GROUP]) -> Self::Inputs;
     /// `sums + weights * inputs`, the 4 products of each lane added up; sums wrap around.
     fn dot(
         vector: Self::Vector,
@@ -127,4 +125,37 @@ pub(crate) trait Product: Copy {
         weights: Self::Weights,
         inputs: Self::Inputs,
     ) -> <Self::Vector as Vector>::Int;
+}
+
+/// A product for lanes that are outputs, which all meet the same inputs, and the tile that suits it.
+pub(crate) trait Broadcast: Product {
+    /// Vectors in a panel of packed weights: 1 or 2.
+    const VECTORS: usize;
+    /// Rows of the largest register tile: at most 12.
+    const ROWS: usize;
+    /// Vectors of sums that must be under way at once to keep the multiplier busy.
+    const IN_FLIGHT: usize;
+
+    /// A group of 4 inputs as it is read: prepared, unless it is 4 bytes.
+    type Group: bytemuck::Pod + PartialEq;
+
+    /// Prepares one group. Answers also what its products lack, the same for all outputs: it is
+    /// added to the sums.
+    fn group(inputs: [u8; GROUP]) -> (Self::Group, i32);
+
+    /// Prepares a row, which may end within a group, as [`Broadcast::group`] does with each group.
+    /// Only where groups are not read as they are.
+    #[inline(always)]
+    fn prepare(vector: Self::Vector, row: &[u8], prepared: &mut [Self::Group]) -> i32 {
+        let _ = (vector, row, prepared);
+        0
+    }
+
+    /// One group, in every lane.
+    fn broadcast(vector: Self::Vector, group: Self::Group) -> Self::Inputs;
+}
+
+/// A product for lanes that are inputs, read as they lie in memory.
+pub(crate) trait Direct: Product {
+    fn inputs(vector: Self::Vector, groups: <Self::Vector as Vector>::Int) -> Self::Inputs;
 }

@@ -8,12 +8,13 @@
 mod epilogues;
 mod quantize;
 mod sums;
+mod zeros;
 
 use std::fmt::Debug;
 
 use quickcheck::{Arbitrary, Gen, QuickCheck};
 
-use super::sum::{Correction, Epilogue, Inputs};
+use super::sum::{Correction, Epilogue, Inputs, Skip};
 use super::{GROUP, Kernel, available, reference};
 use crate::pack::PackedMatrix;
 
@@ -216,16 +217,54 @@ impl Given {
     }
 
     fn run(&self, shape: &Shape, matrix: &PackedMatrix, epilogue: Epilogue<'_>) {
+        self.run_skipping(shape, matrix, None, epilogue);
+    }
+
+    fn run_skipping(
+        &self,
+        shape: &Shape,
+        matrix: &PackedMatrix,
+        skip: Option<Skip<'_>>,
+        epilogue: Epilogue<'_>,
+    ) {
+        let rows = &self.bytes[self.offset..];
+        let prepared = Prepared::of(matrix, shape, rows.chunks(self.stride));
         let mut corrections = self.corrections.iter();
         let mut next = || corrections.next().map(|(rows, columns)| Correction { rows, columns });
         let inputs = Inputs {
-            bytes: &self.bytes[self.offset..],
-            stride: self.stride,
+            bytes: prepared.as_ref().map_or(rows, |prepared| &prepared.bytes),
+            stride: prepared.as_ref().map_or(self.stride, |_| matrix.row_bytes()),
             rows: shape.rows,
+            row_constants: prepared.as_ref().map(|prepared| &prepared.constants[..]),
             corrections: [next(), next()],
         };
-        let constants = matrix.constants(self.bias.iter().copied().map(i64::from));
-        matrix.run(&constants, &inputs, epilogue);
+        let constants = matrix.constants(self.bias.iter().copied());
+        matrix.run(&constants, &inputs, skip, epilogue);
+    }
+}
+
+/// Rows in the form that a kernel asks for, end to end.
+struct Prepared {
+    bytes: Vec<u8>,
+    constants: Vec<i32>,
+}
+
+impl Prepared {
+    /// `None` if they are read as they are.
+    fn of<'a>(
+        matrix: &PackedMatrix,
+        shape: &Shape,
+        rows: impl Iterator<Item = &'a [u8]>,
+    ) -> Option<Self> {
+        let prepare = matrix.prepare()?;
+        let mut prepared = Self { bytes: Vec::new(), constants: Vec::new() };
+        for row in rows {
+            // Full of what must be overwritten.
+            let mut bytes = vec![0xA5; matrix.row_bytes()];
+            prepared.constants.push(prepare(&row[..shape.inputs], &mut bytes));
+            prepared.bytes.extend(bytes);
+        }
+        Some(prepared)
     }
 }
 

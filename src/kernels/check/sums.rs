@@ -44,6 +44,24 @@ fn sums_around_tile_borders() {
     }
 }
 
+/// So few outputs that lanes share the inputs, for each number of them: around the borders of a
+/// chunk of inputs, with rows that end where memory ends.
+#[test]
+fn sums_of_few_outputs() {
+    for kernel in available() {
+        let chunk = 4 * kernel.lanes();
+        let around = [1, 2, 3].map(|chunks| chunks * chunk);
+        let inputs = around.into_iter().flat_map(|inputs| [inputs - 1, inputs, inputs + 1]);
+        let inputs = inputs.chain([chunk / 2, chunk / 2 + 3, 10 * chunk + 5]);
+        let shapes = inputs.flat_map(|k| (1..=17).map(move |n| (n, k)));
+        let shapes = shapes.flat_map(|(n, k)| [1, 2, 3, 4, 5, 9].map(|m| Shape::new(m, n, k)));
+        for shape in thinned(shapes) {
+            let matrices = Matrices::random(&shape, &mut shape.random());
+            check_matmul(kernel, &shape, &matrices);
+        }
+    }
+}
+
 /// Each number of rows, for the code of each tile.
 #[test]
 fn sums_of_any_number_of_rows() {

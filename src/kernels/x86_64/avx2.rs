@@ -1,17 +1,17 @@
 //! AVX2: `vpmaddubsw` multiplies 32 unsigned bytes with 32 signed ones and adds pairs into 16
-//! bits, with saturation. The positive product never saturates: a pair of |w| * (x ^ s) lies in
+//! bits, with saturation. The positive product never saturates: a pair of |x| * (w ^ s) lies in
 //! -32768..=32512.
 //!
 //! ```text
-//! pairs = vpmaddubsw(|w|, x ^ s)
+//! pairs = vpmaddubsw(|x|, w ^ s)        or |w|, x ^ s
 //! sums += vpmaddwd(pairs, 1)
 //! ```
-//! 4 rows x 2 vectors: 8 registers of sums, 4 of weights, 1 of inputs, 1 of ones, 2 to work in.
+//! 4 rows x 2 vectors: 8 registers of sums, 2 of weights, 2 of inputs, 1 of ones, 2 to work in.
 
 use core::arch::x86_64::*;
 
 use super::vector256::{Features, V256};
-use crate::kernels::vector::{Op, Product};
+use crate::kernels::vector::{Broadcast, Direct, Op, Product, Vector};
 use crate::kernels::{GROUP, Technique};
 
 /// The feature AVX2.
@@ -36,18 +36,15 @@ impl Features for Avx2 {
 
 // SAFETY of every block below: a value of `V256<Avx2>` proves that the CPU has the instructions,
 // and the line before a load asserted that memory holds what it reads.
-/// The positive product: |w| and the sign mask of w lie side by side in memory.
+/// The positive product: |w| and the sign mask of w lie side by side in memory. For layers of few
+/// outputs.
 #[derive(Clone, Copy)]
 pub(crate) struct Positive;
 
 impl Product for Positive {
     type Vector = V256<Avx2>;
 
-    const NAME: &'static str = "x86_64-avx2-positive";
     const TECHNIQUE: Technique = Technique::Positive;
-    const VECTORS: usize = 2;
-    const ROWS: usize = 4;
-    const IN_FLIGHT: usize = 2;
     const WEIGHT_BYTES: usize = 64;
 
     /// |w|, and the mask of its sign.
@@ -59,30 +56,130 @@ impl Product for Positive {
     }
 
     #[inline(always)]
-    fn weights(_: V256<Avx2>, packed: &[u8]) -> (__m256i, __m256i) {
-        assert!(packed.len() >= 64);
-        let at = packed.as_ptr().cast::<__m256i>();
-        // SAFETY: see the top.
-        unsafe { (_mm256_loadu_si256(at), _mm256_loadu_si256(at.add(1))) }
-    }
-
-    #[inline(always)]
-    fn inputs(_: V256<Avx2>, group: [u8; GROUP]) -> __m256i {
-        // SAFETY: see the top.
-        unsafe { _mm256_set1_epi32(i32::from_le_bytes(group)) }
+    fn weights(vector: V256<Avx2>, packed: &[u8]) -> (__m256i, __m256i) {
+        (vector.load_bytes(packed), vector.load_bytes(&packed[32..]))
     }
 
     #[inline(always)]
     fn dot(
-        _: V256<Avx2>,
+        vector: V256<Avx2>,
         sums: __m256i,
         (magnitudes, signs): (__m256i, __m256i),
         inputs: __m256i,
     ) -> __m256i {
+        positive(vector, sums, magnitudes, [inputs, signs])
+    }
+}
+
+impl Direct for Positive {
+    #[inline(always)]
+    fn inputs(_: V256<Avx2>, groups: __m256i) -> __m256i {
+        groups
+    }
+}
+
+/// The positive product with the factors' parts exchanged, |x| and the sign mask of x against w: a
+/// byte of memory for each weight, half of what |w| and its sign take.
+#[derive(Clone, Copy)]
+pub(crate) struct PositiveInputs;
+
+impl Product for PositiveInputs {
+    type Vector = V256<Avx2>;
+
+    const TECHNIQUE: Technique = Technique::PositiveInputs;
+    const WEIGHT_BYTES: usize = 32;
+
+    type Weights = __m256i;
+    /// |x|, and the mask of its sign.
+    type Inputs = (__m256i, __m256i);
+
+    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
+        packed.copy_from_slice(bytemuck::cast_slice(weights));
+    }
+
+    #[inline(always)]
+    fn weights(vector: V256<Avx2>, packed: &[u8]) -> __m256i {
+        vector.load_bytes(packed)
+    }
+
+    #[inline(always)]
+    fn dot(
+        vector: V256<Avx2>,
+        sums: __m256i,
+        weights: __m256i,
+        (magnitudes, signs): (__m256i, __m256i),
+    ) -> __m256i {
+        positive(vector, sums, magnitudes, [weights, signs])
+    }
+}
+
+impl Broadcast for PositiveInputs {
+    const VECTORS: usize = 2;
+    const ROWS: usize = 4;
+    const IN_FLIGHT: usize = 2;
+
+    /// |x|, and the masks of the signs.
+    type Group = [[u8; GROUP]; 2];
+
+    fn group(inputs: [u8; GROUP]) -> ([[u8; GROUP]; 2], i32) {
+        let inputs = inputs.map(|byte| byte as i8);
+        let signs = inputs.map(|x| if x < 0 { 0xFF } else { 0 });
+        let missing = inputs.map(|x| i32::from(x.min(0)).abs());
+        ([inputs.map(i8::unsigned_abs), signs], missing.iter().sum())
+    }
+
+    #[inline(always)]
+    fn prepare(vector: V256<Avx2>, row: &[u8], prepared: &mut [[[u8; GROUP]; 2]]) -> i32 {
         // SAFETY: see the top.
-        unsafe {
-            let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_xor_si256(inputs, signs));
-            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        let mut missing = unsafe { _mm256_setzero_si256() };
+        let mut prepare = |inputs: __m256i| -> [[[u8; GROUP]; 2]; 8] {
+            // SAFETY: see the top.
+            unsafe {
+                let zero = _mm256_setzero_si256();
+                let (signs, magnitudes) =
+                    (_mm256_cmpgt_epi8(zero, inputs), _mm256_abs_epi8(inputs));
+                let negative = _mm256_sad_epu8(_mm256_and_si256(signs, magnitudes), zero);
+                missing = _mm256_add_epi64(missing, negative);
+                // The two take turns, but within each 128 bits: groups 0, 1, 4, 5, and 2, 3, 6, 7.
+                let low = _mm256_unpacklo_epi32(magnitudes, signs);
+                let high = _mm256_unpackhi_epi32(magnitudes, signs);
+                let first = _mm256_permute2x128_si256::<0x20>(low, high);
+                let second = _mm256_permute2x128_si256::<0x31>(low, high);
+                core::mem::transmute([first, second])
+            }
+        };
+        let (wholes, rest) = row.as_chunks::<32>();
+        let (to, to_rest) = prepared.split_at_mut(8 * wholes.len());
+        for (inputs, to) in wholes.iter().zip(to.as_chunks_mut().0) {
+            *to = prepare(vector.load_bytes(inputs));
         }
+        if !rest.is_empty() {
+            let last = prepare(vector.load_first_bytes(rest));
+            to_rest.copy_from_slice(&last[..to_rest.len()]);
+        }
+        // SAFETY: see the top.
+        let missing: [i64; 4] = unsafe { core::mem::transmute(missing) };
+        missing.iter().sum::<i64>() as i32
+    }
+
+    #[inline(always)]
+    fn broadcast(vector: V256<Avx2>, [magnitudes, signs]: [[u8; GROUP]; 2]) -> (__m256i, __m256i) {
+        let broadcast = |bytes| vector.int(i32::from_le_bytes(bytes));
+        (broadcast(magnitudes), broadcast(signs))
+    }
+}
+
+/// `sums + magnitudes * (others ^ signs)`, the products of each 4 bytes added up.
+#[inline(always)]
+fn positive(
+    _: V256<Avx2>,
+    sums: __m256i,
+    magnitudes: __m256i,
+    [others, signs]: [__m256i; 2],
+) -> __m256i {
+    // SAFETY: see the top.
+    unsafe {
+        let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_xor_si256(others, signs));
+        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
     }
 }

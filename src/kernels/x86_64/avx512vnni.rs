@@ -11,7 +11,7 @@
 use core::arch::x86_64::*;
 
 use super::vector512::{Features, V512};
-use crate::kernels::vector::{Op, Product};
+use crate::kernels::vector::{Broadcast, Direct, Op, Product, Vector};
 use crate::kernels::{GROUP, Technique};
 
 /// The features AVX-512 F, BW and VNNI.
@@ -45,11 +45,7 @@ pub(crate) struct Offset;
 impl Product for Offset {
     type Vector = V512<Vnni>;
 
-    const NAME: &'static str = "x86_64-avx512vnni-offset";
     const TECHNIQUE: Technique = Technique::Offset;
-    const VECTORS: usize = 2;
-    const ROWS: usize = 12;
-    const IN_FLIGHT: usize = 10;
     const WEIGHT_BYTES: usize = 64;
 
     type Weights = __m512i;
@@ -65,17 +61,42 @@ impl Product for Offset {
     }
 
     #[inline(always)]
-    fn inputs(_: V512<Vnni>, group: [u8; GROUP]) -> __m512i {
-        // SAFETY: see the top.
-        unsafe { _mm512_set1_epi32(i32::from_le_bytes(group)) }
-    }
-
-    #[inline(always)]
     fn dot(_: V512<Vnni>, sums: __m512i, weights: __m512i, inputs: __m512i) -> __m512i {
         // SAFETY: see the top.
         unsafe { _mm512_dpbusd_epi32(sums, inputs, weights) }
     }
 }
+
+/// Both products take inputs as they are.
+macro_rules! inputs_as_they_are {
+    ($($product:ty)*) => {
+        $(impl Broadcast for $product {
+            const VECTORS: usize = 2;
+            const ROWS: usize = 12;
+            const IN_FLIGHT: usize = 10;
+
+            type Group = [u8; GROUP];
+
+            fn group(inputs: [u8; GROUP]) -> ([u8; GROUP], i32) {
+                (inputs, 0)
+            }
+
+            #[inline(always)]
+            fn broadcast(vector: V512<Vnni>, group: [u8; GROUP]) -> __m512i {
+                vector.int(i32::from_le_bytes(group))
+            }
+        }
+
+        impl Direct for $product {
+            #[inline(always)]
+            fn inputs(_: V512<Vnni>, groups: __m512i) -> __m512i {
+                groups
+            }
+        })*
+    };
+}
+
+inputs_as_they_are!(Offset Positive);
 
 /// The positive product: |w| and the sign mask of w lie side by side in memory.
 #[derive(Clone, Copy)]
@@ -84,11 +105,7 @@ pub(crate) struct Positive;
 impl Product for Positive {
     type Vector = V512<Vnni>;
 
-    const NAME: &'static str = "x86_64-avx512vnni-positive";
     const TECHNIQUE: Technique = Technique::Positive;
-    const VECTORS: usize = 2;
-    const ROWS: usize = 12;
-    const IN_FLIGHT: usize = 10;
     const WEIGHT_BYTES: usize = 128;
 
     /// |w|, and the mask of its sign.
@@ -102,11 +119,6 @@ impl Product for Positive {
     #[inline(always)]
     fn weights(_: V512<Vnni>, packed: &[u8]) -> (__m512i, __m512i) {
         (load(packed), load(&packed[64..]))
-    }
-
-    #[inline(always)]
-    fn inputs(vector: V512<Vnni>, group: [u8; GROUP]) -> __m512i {
-        Offset::inputs(vector, group)
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@
 use core::arch::x86_64::*;
 
 use super::vector256::{Features, V256};
-use crate::kernels::vector::{Op, Product};
+use crate::kernels::vector::{Broadcast, Direct, Op, Product, Vector};
 use crate::kernels::{GROUP, Technique};
 
 /// The features AVX2 and AVX-VNNI.
@@ -41,11 +41,7 @@ pub(crate) struct Offset;
 impl Product for Offset {
     type Vector = V256<Vnni>;
 
-    const NAME: &'static str = "x86_64-avxvnni-offset";
     const TECHNIQUE: Technique = Technique::Offset;
-    const VECTORS: usize = 2;
-    const ROWS: usize = 6;
-    const IN_FLIGHT: usize = 10;
     const WEIGHT_BYTES: usize = 32;
 
     type Weights = __m256i;
@@ -63,14 +59,32 @@ impl Product for Offset {
     }
 
     #[inline(always)]
-    fn inputs(_: V256<Vnni>, group: [u8; GROUP]) -> __m256i {
-        // SAFETY: see the top.
-        unsafe { _mm256_set1_epi32(i32::from_le_bytes(group)) }
-    }
-
-    #[inline(always)]
     fn dot(_: V256<Vnni>, sums: __m256i, weights: __m256i, inputs: __m256i) -> __m256i {
         // SAFETY: see the top.
         unsafe { _mm256_dpbusd_avx_epi32(sums, inputs, weights) }
+    }
+}
+
+impl Broadcast for Offset {
+    const VECTORS: usize = 2;
+    const ROWS: usize = 6;
+    const IN_FLIGHT: usize = 10;
+
+    type Group = [u8; GROUP];
+
+    fn group(inputs: [u8; GROUP]) -> ([u8; GROUP], i32) {
+        (inputs, 0)
+    }
+
+    #[inline(always)]
+    fn broadcast(vector: V256<Vnni>, group: [u8; GROUP]) -> __m256i {
+        vector.int(i32::from_le_bytes(group))
+    }
+}
+
+impl Direct for Offset {
+    #[inline(always)]
+    fn inputs(_: V256<Vnni>, groups: __m256i) -> __m256i {
+        groups
     }
 }

@@ -57,6 +57,20 @@ impl<F: Features> Vector for V256<F> {
     }
 
     #[inline(always)]
+    fn load_bytes(self, bytes: &[u8]) -> __m256i {
+        assert!(bytes.len() >= 32);
+        // SAFETY: see the top.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn load_first_bytes(self, bytes: &[u8]) -> __m256i {
+        let mut all = [0; 32];
+        all[..bytes.len()].copy_from_slice(bytes);
+        self.load_bytes(&all)
+    }
+
+    #[inline(always)]
     fn store_int(self, values: __m256i, to: &mut [i32]) {
         store(to, |whole| {
             // SAFETY: see the top.
@@ -68,6 +82,25 @@ impl<F: Features> Vector for V256<F> {
     fn add(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: see the top.
         unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see the top.
+        unsafe { _mm256_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn totals(self, [a, b, c, d]: [__m256i; 4]) -> [i32; 4] {
+        // SAFETY: see the top.
+        unsafe {
+            // Adds neighbours within each 128 bits: two lanes of each vector are left, at last one.
+            let pairs = [_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d)];
+            let halves = _mm256_hadd_epi32(pairs[0], pairs[1]);
+            let low = _mm256_castsi256_si128(halves);
+            let totals = _mm_add_epi32(low, _mm256_extracti128_si256::<1>(halves));
+            core::mem::transmute::<__m128i, [i32; 4]>(totals)
+        }
     }
 
     #[inline(always)]

@@ -63,6 +63,20 @@ impl<F: Features> Vector for V512<F> {
     }
 
     #[inline(always)]
+    fn load_bytes(self, bytes: &[u8]) -> __m512i {
+        assert!(bytes.len() >= 64);
+        // SAFETY: see the top.
+        unsafe { _mm512_loadu_epi8(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn load_first_bytes(self, bytes: &[u8]) -> __m512i {
+        assert!(bytes.len() < 64);
+        // SAFETY: see the top.
+        unsafe { _mm512_maskz_loadu_epi8((1 << bytes.len()) - 1, bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
     fn store_int(self, values: __m512i, to: &mut [i32]) {
         // SAFETY: see the top.
         unsafe { _mm512_mask_storeu_epi32(to.as_mut_ptr(), mask(to.len()), values) }
@@ -72,6 +86,29 @@ impl<F: Features> Vector for V512<F> {
     fn add(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: see the top.
         unsafe { _mm512_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see the top.
+        unsafe { _mm512_sub_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    fn totals(self, values: [__m512i; 4]) -> [i32; 4] {
+        // SAFETY: see the top.
+        unsafe {
+            let [a, b, c, d] = values.map(|values| {
+                let high = _mm512_extracti64x4_epi64::<1>(values);
+                _mm256_add_epi32(_mm512_castsi512_si256(values), high)
+            });
+            // Adds neighbours within each 128 bits: two lanes of each vector are left, at last one.
+            let pairs = [_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d)];
+            let halves = _mm256_hadd_epi32(pairs[0], pairs[1]);
+            let low = _mm256_castsi256_si128(halves);
+            let totals = _mm_add_epi32(low, _mm256_extracti128_si256::<1>(halves));
+            core::mem::transmute::<__m128i, [i32; 4]>(totals)
+        }
     }
 
     #[inline(always)]

@@ -3,8 +3,8 @@
 
 use super::{Bias, Dense, DenseInput, DenseOutput, batch_params, range, row_params};
 use crate::error::Result;
-use crate::kernels::sum::{Correction, Epilogue, Inputs};
-use crate::kernels::{Kernel, Narrow};
+use crate::kernels::sum::{Correction, Epilogue, Inputs, Skip};
+use crate::kernels::{Kernel, Narrow, Prepare};
 use crate::layers::Place;
 use crate::layers::edges::{expect_int8, quantizer, refuse_nan};
 use crate::pack::PackedMatrix;
@@ -16,24 +16,26 @@ impl Dense<'_> {
     pub(super) fn add_steps(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
         let matrix = PackedMatrix::new(place.kernel, &self.weights, self.outputs, self.inputs)?;
         let form = Form { flip: place.kernel.technique().flip() };
-        let row_bytes = matrix.row_bytes();
+        let (width, row_bytes) = (self.inputs, matrix.row_bytes());
         let params = expect_int8(&place.input).ok();
-        match params {
-            None => steps.push(Box::new(DynamicQuantizeStep {
-                kernel: place.kernel,
-                width: self.inputs,
-                row_bytes,
-                form,
-                per_row: self.input == DenseInput::PerRow,
-            })),
-            Some(_)
-                if place.input_form != form
-                    || (place.tight && (row_bytes != self.inputs || crowded(row_bytes))) =>
-            {
-                let flip = place.input_form.flip ^ form.flip;
-                steps.push(Box::new(CopyStep { width: self.inputs, row_bytes, flip }));
+        let (kernel, per_row) = (place.kernel, self.input == DenseInput::PerRow);
+        let flip = place.input_form.flip ^ form.flip;
+        let tight = place.tight && (row_bytes != width || crowded(row_bytes));
+        match (params, matrix.prepare()) {
+            (None, _) => {
+                steps.push(Box::new(DynamicQuantizeStep { kernel, width, form, per_row }));
             }
-            Some(_) => {}
+            (Some(_), None) if flip != 0 || tight => {
+                steps.push(Box::new(CopyStep { width, row_bytes, flip }));
+            }
+            (Some(_), Some(_)) if flip != 0 => {
+                steps.push(Box::new(CopyStep { width, row_bytes: width, flip }));
+            }
+            _ => {}
+        }
+        if let Some(prepare) = matrix.prepare() {
+            let sums = self.has_weight_zero_points().then_some(form);
+            steps.push(Box::new(PrepareStep { width, row_bytes, prepare, sums }));
         }
         steps.push(Box::new(self.step(place, matrix, form, params)));
         Ok(())
@@ -48,22 +50,26 @@ impl Dense<'_> {
         params: Option<QuantParams>,
     ) -> DenseStep {
         let padded = matrix.padded_outputs();
-        let constant = |n: usize| {
-            let bias = match &self.bias {
-                Bias::I32(bias) => i64::from(bias[n]),
-                _ => 0,
-            };
-            match params {
-                Some(params) => bias - i64::from(params.zero_point_i8()) * self.weight_sum(n),
-                None => bias,
-            }
+        let bias = |n: usize| match &self.bias {
+            Bias::I32(bias) => bias[n],
+            _ => 0,
         };
-        // Columns wrap around, as sums do.
-        let input_zero = |n: usize| -self.weight_sum(n) as i32;
+        // All wraps around, as sums do.
+        let sum = |n: usize| {
+            let zeros = i32::from(self.weight_zero_point(n)).wrapping_mul(self.inputs as i32);
+            matrix.weight_sums()[n].wrapping_sub(zeros)
+        };
+        let zero_point = params.map_or(0, |params| params.zero_point_i8());
+        let constant = |n: usize| bias(n).wrapping_sub(zero_point.wrapping_mul(sum(n)));
+        let input_zero = |n: usize| sum(n).wrapping_neg();
         let weight_zero = |n: usize| -i32::from(self.weight_zero_point(n));
-        let has_zero_points = self.weight_zero_points.iter().any(|&zw| zw != 0);
+        let has_zero_points = self.has_weight_zero_points();
         DenseStep {
             constants: matrix.constants((0..self.outputs).map(constant)),
+            skip: (!has_zero_points && matrix.skippable_groups() > 0).then(|| SkipZeros {
+                zero: params.map(|_| form.byte(zero_point as i8)),
+                constants: self.per_output(padded, bias),
+            }),
             input_zero_columns: params.is_none().then(|| self.per_output(padded, input_zero)),
             weight_zero_columns: has_zero_points.then(|| self.per_output(padded, weight_zero)),
             output: self.step_output(place, padded, params),
@@ -96,6 +102,10 @@ impl Dense<'_> {
         }
     }
 
+    fn has_weight_zero_points(&self) -> bool {
+        self.weight_zero_points.iter().any(|&zw| zw != 0)
+    }
+
     /// One value per output, padded with zeros.
     fn per_output<T: Clone + Default>(&self, padded: usize, of: impl Fn(usize) -> T) -> Vec<T> {
         let mut values: Vec<T> = (0..self.outputs).map(of).collect();
@@ -123,19 +133,52 @@ impl Step for CopyStep {
     }
 }
 
+/// Brings rows into the form that a kernel prepares them in.
+#[derive(Debug)]
+struct PrepareStep {
+    width: usize,
+    row_bytes: usize,
+    prepare: Prepare,
+    /// The form of the bytes, if their sums are wanted, too.
+    sums: Option<Form>,
+}
+
+impl Step for PrepareStep {
+    fn row_bytes(&self) -> usize {
+        self.row_bytes
+    }
+
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        if let Some(form) = self.sums {
+            sum_rows(&input, self.width, form, per_row);
+        }
+        let rows = input.iter::<u8>(self.width).zip(output.iter::<u8>(self.row_bytes));
+        for ((row, prepared), constant) in rows.zip(&mut per_row.constants) {
+            *constant = (self.prepare)(row, prepared);
+        }
+        Ok(())
+    }
+}
+
+/// Finds the sum of each row.
+fn sum_rows(rows: &Rows<'_>, width: usize, form: Form, per_row: &mut PerRow) {
+    for (row, sum) in rows.iter::<u8>(width).zip(&mut per_row.sums) {
+        *sum = row.iter().map(|&byte| i32::from(form.value(byte))).sum();
+    }
+}
+
 /// Finds scales and zero points, and quantizes with them.
 #[derive(Debug)]
 struct DynamicQuantizeStep {
     kernel: &'static Kernel,
     width: usize,
-    row_bytes: usize,
     form: Form,
     per_row: bool,
 }
 
 impl Step for DynamicQuantizeStep {
     fn row_bytes(&self) -> usize {
-        self.row_bytes
+        self.width
     }
 
     fn whole_batch(&self) -> bool {
@@ -180,11 +223,20 @@ struct DenseStep {
     /// The form of the input's bytes.
     form: Form,
     constants: Vec<i32>,
+    /// For a single row with many zeros.
+    skip: Option<SkipZeros>,
     /// For zero points found per row.
     input_zero_columns: Option<Vec<i32>>,
     /// For weights with zero points.
     weight_zero_columns: Option<Vec<i32>>,
     output: StepOutput,
+}
+
+#[derive(Debug)]
+struct SkipZeros {
+    /// The byte that stands for zero, unless it is found per row.
+    zero: Option<u8>,
+    constants: Vec<i32>,
 }
 
 #[derive(Debug)]
@@ -205,12 +257,13 @@ impl Step for DenseStep {
         self.matrix.inputs() * self.matrix.outputs()
     }
 
+    fn groups(&self) -> usize {
+        self.matrix.skippable_groups()
+    }
+
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        if self.weight_zero_columns.is_some() {
-            let rows = input.iter::<u8>(self.matrix.inputs());
-            for (row, sum) in rows.zip(&mut per_row.sums) {
-                *sum = row.iter().map(|&byte| i32::from(self.form.value(byte))).sum();
-            }
+        if self.weight_zero_columns.is_some() && self.matrix.prepare().is_none() {
+            sum_rows(&input, self.matrix.inputs(), self.form, per_row);
         }
         fn correction<'a>(
             rows: &'a [i32],
@@ -222,6 +275,7 @@ impl Step for DenseStep {
             bytes: input.bytes,
             stride: input.stride,
             rows: input.count,
+            row_constants: self.matrix.prepare().map(|_| &per_row.constants[..]),
             corrections: [
                 correction(&per_row.zero_points, &self.input_zero_columns),
                 correction(&per_row.sums, &self.weight_zero_columns),
@@ -243,7 +297,15 @@ impl Step for DenseStep {
                 max: *max,
             },
         };
-        self.matrix.run(&self.constants, &inputs, epilogue);
+        let zero_points = &per_row.zero_points;
+        // A scratch that another engine made may have too little room for a list.
+        let skips = input.count == 1 && per_row.list.len() >= self.matrix.skippable_groups();
+        let skip = self.skip.as_ref().filter(|_| skips).map(|skip| Skip {
+            zero: skip.zero.unwrap_or_else(|| self.form.byte(zero_points[0] as i8)),
+            constants: &skip.constants,
+            list: &mut per_row.list,
+        });
+        self.matrix.run(&self.constants, &inputs, skip, epilogue);
         Ok(())
     }
 }

@@ -254,12 +254,6 @@ impl<'a> Dense<'a> {
         }
     }
 
-    /// `sum w - K * zw`.
-    fn weight_sum(&self, output: usize) -> i64 {
-        let zero_point = i64::from(self.weight_zero_point(output));
-        self.row(output).iter().map(|&w| i64::from(w) - zero_point).sum()
-    }
-
     /// The bounds that activation and type set to an 8-bit output, before its zero point is added.
     fn bounds(&self, output: &QuantParams) -> (i32, i32) {
         let (min, max) = self.activation.clamp().expect("validated: the activation is a clamp");
