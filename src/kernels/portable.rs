@@ -218,12 +218,14 @@ impl Broadcast for Native {
     }
 
     #[inline(always)]
-    fn broadcast(vector: Wide, group: [u8; GROUP]) -> [i16x16; 2] {
+    fn broadcast(vector: Wide, &group: &[u8; GROUP]) -> [i16x16; 2] {
         Self::inputs(vector, i32x8::splat(i32::from_le_bytes(group)))
     }
 }
 
 impl Direct for Native {
+    const ROWS: usize = 1;
+
     #[inline(always)]
     fn inputs(_: Wide, groups: i32x8) -> [i16x16; 2] {
         // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened.

@@ -151,11 +151,14 @@ pub(crate) trait Broadcast: Product {
         0
     }
 
-    /// One group, in every lane.
-    fn broadcast(vector: Self::Vector, group: Self::Group) -> Self::Inputs;
+    /// One group, in every lane. By reference, for its parts are to be loaded one by one.
+    fn broadcast(vector: Self::Vector, group: &Self::Group) -> Self::Inputs;
 }
 
 /// A product for lanes that are inputs, read as they lie in memory.
 pub(crate) trait Direct: Product {
+    /// Rows of a tile, at most 4: as many as registers can hold the sums of, for 4 outputs.
+    const ROWS: usize;
+
     fn inputs(vector: Self::Vector, groups: <Self::Vector as Vector>::Int) -> Self::Inputs;
 }

@@ -1,7 +1,7 @@
 //! The lanes share the inputs of one output: for layers of few outputs.
 //!
 //! ```text
-//! for each tile of 4 rows
+//! for each tile of up to 4 rows
 //!   for each block of 4 outputs
 //!     sums[4][4] = 0                            (vectors, in registers)
 //!     for each chunk of 4 * LANES inputs
@@ -13,6 +13,8 @@
 //! the last chunk would go beyond them it begins earlier, and has weights of 0 for what the chunk
 //! before it has done; [`chunk_start`] says where.
 
+#![expect(clippy::needless_range_loop, reason = "c says which output")]
+
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -21,8 +23,7 @@ use super::{BY_INPUTS_MOST, Epilogue, Inputs, Weights, equal_parts};
 use crate::kernels::vector::{Direct, Op, Vector};
 use crate::kernels::{GROUP, proven};
 
-/// Rows of a tile, and outputs of a block.
-const ROWS: usize = 4;
+/// Outputs of a block.
 const BLOCK: usize = 4;
 
 /// The first input of a chunk of `len`.
@@ -38,11 +39,11 @@ pub(crate) fn by_inputs<P: Direct>(
 ) {
     let vector = proven::<P::Vector>();
     let epilogue = &mut epilogue;
-    for rows in equal_parts(inputs.rows, ROWS) {
+    for rows in equal_parts(inputs.rows, P::ROWS) {
         macro_rules! by_rows {
             ($($r:literal)*) => {
                 match rows.len() {
-                    $($r => {
+                    $($r if const { P::ROWS >= $r } => {
                         let product = PhantomData::<P>;
                         let tile = Tile::<P, $r> { product, weights, inputs, rows, epilogue };
                         vector.vectorize(tile);
@@ -96,12 +97,13 @@ impl<P: Direct, const R: usize> Tile<'_, '_, P, R> {
     #[inline(always)]
     fn finish<const N: usize>(self, vector: P::Vector, totals: [[i32; BY_INPUTS_MOST]; R]) {
         let lanes = P::Vector::LANES;
-        let sums = totals.map(|totals| {
-            core::array::from_fn::<_, N, _>(|v| {
-                let constants = vector.load_int(&self.weights.constants[v * lanes..]);
-                vector.add(vector.load_int(&totals[v * lanes..]), constants)
-            })
-        });
+        let mut sums = [[vector.int(0); N]; R];
+        for v in 0..N {
+            let constants = vector.load_int(&self.weights.constants[v * lanes..]);
+            for (sums, totals) in sums.iter_mut().zip(&totals) {
+                sums[v] = vector.add(vector.load_int(&totals[v * lanes..]), constants);
+            }
+        }
         finish(vector, (self.rows.start, 0), self.inputs, self.epilogue, sums);
     }
 
@@ -115,21 +117,28 @@ impl<P: Direct, const R: usize> Tile<'_, '_, P, R> {
     ) -> usize {
         let Inputs { bytes, stride, .. } = *self.inputs;
         let rows: [&[u8]; R] = core::array::from_fn(|r| &bytes[(self.rows.start + r) * stride..]);
+        let len = self.weights.inputs;
+        let mut inputs = [P::inputs(vector, vector.int(0)); R];
+        if len < Self::CHUNK {
+            // The only chunk. What follows the row, if it may be read, has weights of 0.
+            for (inputs, row) in inputs.iter_mut().zip(&rows) {
+                let groups = match row.first_chunk::<64>() {
+                    Some(row) => vector.load_bytes(row),
+                    None => vector.load_first_bytes(&row[..len]),
+                };
+                *inputs = P::inputs(vector, groups);
+            }
+        }
         let mut sums = [[vector.int(0); C]; R];
         let per_chunk = self.weights.outputs * P::WEIGHT_BYTES;
         for (chunk, weights) in self.weights.packed.chunks_exact(per_chunk).enumerate() {
-            let start = chunk_start(chunk, Self::CHUNK, self.weights.inputs);
+            if len >= Self::CHUNK {
+                let start = chunk_start(chunk, Self::CHUNK, len);
+                for (inputs, row) in inputs.iter_mut().zip(&rows) {
+                    *inputs = P::inputs(vector, vector.load_bytes(&row[start..][..Self::CHUNK]));
+                }
+            }
             let weights = &weights[output * P::WEIGHT_BYTES..][..C * P::WEIGHT_BYTES];
-            let inputs = rows.map(|row| {
-                let row = &row[start..];
-                P::inputs(
-                    vector,
-                    match row.len() >= Self::CHUNK {
-                        true => vector.load_bytes(&row[..Self::CHUNK]),
-                        false => vector.load_first_bytes(row),
-                    },
-                )
-            });
             for c in 0..C {
                 let weights = &weights[c * P::WEIGHT_BYTES..][..P::WEIGHT_BYTES];
                 let weights = P::weights(vector, weights);
@@ -139,8 +148,10 @@ impl<P: Direct, const R: usize> Tile<'_, '_, P, R> {
             }
         }
         for (totals, sums) in totals.iter_mut().zip(sums) {
-            let zero = vector.int(0);
-            let four = core::array::from_fn(|c| if c < C { sums[c] } else { zero });
+            let mut four = [vector.int(0); BLOCK];
+            for c in 0..C {
+                four[c] = sums[c];
+            }
             totals[output..output + C].copy_from_slice(&vector.totals(four)[..C]);
         }
         C

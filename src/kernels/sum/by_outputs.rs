@@ -293,11 +293,11 @@ impl<P: Broadcast, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '
                 if FETCH {
                     vector.prefetch(next.wrapping_add((turn * S + s) * step));
                 }
-                Self::multiply(vector, set, [weights, second], s, |r| in_turns[r][turn][s]);
+                Self::multiply(vector, set, [weights, second], s, |r| &in_turns[r][turn][s]);
             }
         }
         for group in turns * S..groups {
-            Self::multiply(vector, &mut sets[0], [weights, second], group, |r| rows[r][group]);
+            Self::multiply(vector, &mut sets[0], [weights, second], group, |r| &rows[r][group]);
         }
         total::<P, R, V, S>(vector, sets)
     }
@@ -312,12 +312,12 @@ impl<P: Broadcast, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '
         for turn in turns {
             for (set, &group) in sets.iter_mut().zip(turn) {
                 let group = group as usize;
-                Self::multiply(vector, set, weights, group, |_| row[group]);
+                Self::multiply(vector, set, weights, group, |_| &row[group]);
             }
         }
         for &group in rest {
             let group = group as usize;
-            Self::multiply(vector, &mut sets[0], weights, group, |_| row[group]);
+            Self::multiply(vector, &mut sets[0], weights, group, |_| &row[group]);
         }
         total::<P, R, V, S>(vector, sets)
     }
@@ -333,7 +333,7 @@ impl<P: Broadcast, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '
         let mut sums = self.listed::<S>(vector, list);
         let mut less = [[vector.int(0); V]; R];
         for &group in list {
-            Self::multiply(vector, &mut less, self.panel.weights, group as usize, |_| zero);
+            Self::multiply(vector, &mut less, self.panel.weights, group as usize, |_| &zero);
         }
         for (sums, less) in sums.iter_mut().zip(less) {
             for (sum, less) in sums.iter_mut().zip(less) {
@@ -345,26 +345,30 @@ impl<P: Broadcast, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '
 
     /// One group of inputs of `R` rows, times its weights, onto the sums.
     #[inline(always)]
-    fn multiply(
+    fn multiply<'g>(
         vector: P::Vector,
         sums: &mut Sums<P::Vector, R, V>,
         weights: [&[u8]; STREAMS],
         group: usize,
-        inputs: impl Fn(usize) -> P::Group,
-    ) {
+        inputs: impl Fn(usize) -> &'g P::Group,
+    ) where
+        P: 'g,
+    {
         let [first, second] = weights;
         let first = &first[group * Self::BYTES..][..Self::BYTES];
         let second = match V > Self::OF_PANEL {
             true => &second[group * Self::BYTES..][..Self::BYTES],
             false => &[],
         };
-        let vectors: [P::Weights; V] = core::array::from_fn(|v| {
-            let (panel, v) = match v < Self::OF_PANEL {
+        let mut vectors = [P::weights(vector, &first[..P::WEIGHT_BYTES]); V];
+        for v in 1..V {
+            let (panel, v_of_panel) = match v < Self::OF_PANEL {
                 true => (first, v),
                 false => (second, v - Self::OF_PANEL),
             };
-            P::weights(vector, &panel[v * P::WEIGHT_BYTES..][..P::WEIGHT_BYTES])
-        });
+            let packed = &panel[v_of_panel * P::WEIGHT_BYTES..][..P::WEIGHT_BYTES];
+            vectors[v] = P::weights(vector, packed);
+        }
         for r in 0..R {
             let inputs = P::broadcast(vector, inputs(r));
             for v in 0..V {

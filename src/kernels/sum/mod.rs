@@ -88,5 +88,11 @@ type Sums<V, const R: usize, const N: usize> = [[<V as Vector>::Int; N]; R];
 /// Splits `total` into parts of at most `most`, as equal as can be.
 fn equal_parts(total: usize, most: usize) -> impl Iterator<Item = core::ops::Range<usize>> {
     let parts = total.div_ceil(most);
-    (0..parts).map(move |i| i * total / parts..(i + 1) * total / parts)
+    // The first ones may be one longer.
+    let (len, longer) = (total / parts.max(1), total % parts.max(1));
+    let mut start = 0;
+    (0..parts).map(move |i| {
+        let end = start + len + usize::from(i < longer);
+        core::mem::replace(&mut start, end)..end
+    })
 }

@@ -72,6 +72,8 @@ impl Product for Positive {
 }
 
 impl Direct for Positive {
+    const ROWS: usize = 2;
+
     #[inline(always)]
     fn inputs(_: V256<Avx2>, groups: __m256i) -> __m256i {
         groups
@@ -130,31 +132,15 @@ impl Broadcast for PositiveInputs {
 
     #[inline(always)]
     fn prepare(vector: V256<Avx2>, row: &[u8], prepared: &mut [[[u8; GROUP]; 2]]) -> i32 {
-        // SAFETY: see the top.
-        let mut missing = unsafe { _mm256_setzero_si256() };
-        let mut prepare = |inputs: __m256i| -> [[[u8; GROUP]; 2]; 8] {
-            // SAFETY: see the top.
-            unsafe {
-                let zero = _mm256_setzero_si256();
-                let (signs, magnitudes) =
-                    (_mm256_cmpgt_epi8(zero, inputs), _mm256_abs_epi8(inputs));
-                let negative = _mm256_sad_epu8(_mm256_and_si256(signs, magnitudes), zero);
-                missing = _mm256_add_epi64(missing, negative);
-                // The two take turns, but within each 128 bits: groups 0, 1, 4, 5, and 2, 3, 6, 7.
-                let low = _mm256_unpacklo_epi32(magnitudes, signs);
-                let high = _mm256_unpackhi_epi32(magnitudes, signs);
-                let first = _mm256_permute2x128_si256::<0x20>(low, high);
-                let second = _mm256_permute2x128_si256::<0x31>(low, high);
-                core::mem::transmute([first, second])
-            }
-        };
+        let mut missing = vector.int(0);
         let (wholes, rest) = row.as_chunks::<32>();
         let (to, to_rest) = prepared.split_at_mut(8 * wholes.len());
         for (inputs, to) in wholes.iter().zip(to.as_chunks_mut().0) {
-            *to = prepare(vector.load_bytes(inputs));
+            prepare_eight(vector, vector.load_bytes(inputs), to, &mut missing);
         }
         if !rest.is_empty() {
-            let last = prepare(vector.load_first_bytes(rest));
+            let mut last = [[[0; GROUP]; 2]; 8];
+            prepare_eight(vector, vector.load_first_bytes(rest), &mut last, &mut missing);
             to_rest.copy_from_slice(&last[..to_rest.len()]);
         }
         // SAFETY: see the top.
@@ -163,9 +149,33 @@ impl Broadcast for PositiveInputs {
     }
 
     #[inline(always)]
-    fn broadcast(vector: V256<Avx2>, [magnitudes, signs]: [[u8; GROUP]; 2]) -> (__m256i, __m256i) {
-        let broadcast = |bytes| vector.int(i32::from_le_bytes(bytes));
-        (broadcast(magnitudes), broadcast(signs))
+    fn broadcast(vector: V256<Avx2>, [magnitudes, signs]: &[[u8; GROUP]; 2]) -> (__m256i, __m256i) {
+        let magnitudes = i32::from_le_bytes(*magnitudes);
+        let signs = i32::from_le_bytes(*signs);
+        (vector.int(magnitudes), vector.int(signs))
+    }
+}
+
+/// Prepares 8 groups, and adds what their products lack onto four sums of 64 bits.
+#[inline(always)]
+fn prepare_eight(
+    _: V256<Avx2>,
+    inputs: __m256i,
+    to: &mut [[[u8; GROUP]; 2]; 8],
+    missing: &mut __m256i,
+) {
+    // SAFETY: see the top.
+    unsafe {
+        let zero = _mm256_setzero_si256();
+        let (signs, magnitudes) = (_mm256_cmpgt_epi8(zero, inputs), _mm256_abs_epi8(inputs));
+        let negative = _mm256_sad_epu8(_mm256_and_si256(signs, magnitudes), zero);
+        *missing = _mm256_add_epi64(*missing, negative);
+        // Magnitudes and signs in turn, but within each 128 bits: groups 0, 1, 4, 5 and 2, 3, 6, 7.
+        let low = _mm256_unpacklo_epi32(magnitudes, signs);
+        let high = _mm256_unpackhi_epi32(magnitudes, signs);
+        let first = _mm256_permute2x128_si256::<0x20>(low, high);
+        let second = _mm256_permute2x128_si256::<0x31>(low, high);
+        *to = core::mem::transmute([first, second]);
     }
 }
 

@@ -82,12 +82,14 @@ macro_rules! inputs_as_they_are {
             }
 
             #[inline(always)]
-            fn broadcast(vector: V512<Vnni>, group: [u8; GROUP]) -> __m512i {
+            fn broadcast(vector: V512<Vnni>, &group: &[u8; GROUP]) -> __m512i {
                 vector.int(i32::from_le_bytes(group))
             }
         }
 
         impl Direct for $product {
+            const ROWS: usize = 4;
+
             #[inline(always)]
             fn inputs(_: V512<Vnni>, groups: __m512i) -> __m512i {
                 groups

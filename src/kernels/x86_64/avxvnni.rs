@@ -77,12 +77,14 @@ impl Broadcast for Offset {
     }
 
     #[inline(always)]
-    fn broadcast(vector: V256<Vnni>, group: [u8; GROUP]) -> __m256i {
+    fn broadcast(vector: V256<Vnni>, &group: &[u8; GROUP]) -> __m256i {
         vector.int(i32::from_le_bytes(group))
     }
 }
 
 impl Direct for Offset {
+    const ROWS: usize = 3;
+
     #[inline(always)]
     fn inputs(_: V256<Vnni>, groups: __m256i) -> __m256i {
         groups

@@ -226,7 +226,24 @@ fn store<T: Copy + Default>(to: &mut [T], whole: impl Fn(&mut [T; 8])) {
         None => {
             let mut all = [T::default(); 8];
             whole(&mut all);
-            to.copy_from_slice(&all[..to.len()]);
+            store_first(&all, to);
         }
+    }
+}
+
+/// Stores fewer than 8 elements: by halves, for a copy of any length would be a call.
+#[inline(always)]
+fn store_first<T: Copy>(all: &[T; 8], to: &mut [T]) {
+    let (len, mut at) = (to.len(), 0);
+    if len & 4 != 0 {
+        to[..4].copy_from_slice(&all[..4]);
+        at += 4;
+    }
+    if len & 2 != 0 {
+        to[at..at + 2].copy_from_slice(&all[at..at + 2]);
+        at += 2;
+    }
+    if len & 1 != 0 {
+        to[at] = all[at];
     }
 }
