@@ -33,6 +33,16 @@ struct Quantize<'a, const DIVIDE: bool> {
     narrow: Narrow,
 }
 
+impl<const DIVIDE: bool> Quantize<'_, DIVIDE> {
+    #[inline(always)]
+    fn rounded<V: Vector>(vector: V, real: V::Float, by: V::Float) -> V::Int {
+        vector.round(match DIVIDE {
+            true => vector.div_float(real, by),
+            false => vector.mul_float(real, by),
+        })
+    }
+}
+
 impl<V: Vector, const DIVIDE: bool> Op<V> for Quantize<'_, DIVIDE> {
     type Output = bool;
 
@@ -41,10 +51,6 @@ impl<V: Vector, const DIVIDE: bool> Op<V> for Quantize<'_, DIVIDE> {
         let Self { real, bytes, by, narrow } = self;
         let (len, lanes) = (real.len(), V::LANES);
         let by = vector.float(by);
-        let rounded = |real| match DIVIDE {
-            true => vector.round(vector.div_float(real, by)),
-            false => vector.round(vector.mul_float(real, by)),
-        };
         // One answer for all of the row: where a NaN was is asked by whoever must tell.
         let zero = vector.float(0.0);
         let mut nan = vector.unordered(zero, zero);
@@ -58,7 +64,11 @@ impl<V: Vector, const DIVIDE: bool> Op<V> for Quantize<'_, DIVIDE> {
             let [a, b, c, d] = loaded;
             nan = vector.either(nan, vector.unordered(a, b));
             nan = vector.either(nan, vector.unordered(c, d));
-            let narrowed = vector.narrow([rounded(a), rounded(b), rounded(c), rounded(d)], &narrow);
+            let mut whole = [vector.int(0); 4];
+            for (whole, loaded) in whole.iter_mut().zip(loaded) {
+                *whole = Self::rounded(vector, loaded, by);
+            }
+            let narrowed = vector.narrow(whole, &narrow);
             let (low, high) = bytes.split_at_mut(2 * lanes);
             vector.store_half(narrowed, 0, low);
             vector.store_half(narrowed, 1, high);
@@ -72,7 +82,7 @@ impl<V: Vector, const DIVIDE: bool> Op<V> for Quantize<'_, DIVIDE> {
             for (i, quarter) in quarters.iter_mut().enumerate().take(count) {
                 let real = vector.load_float(&real[start(i)..]);
                 nan = vector.either(nan, vector.unordered(real, real));
-                *quarter = rounded(real);
+                *quarter = Self::rounded(vector, real, by);
             }
             let narrowed = vector.narrow(quarters, &narrow);
             for i in 0..count {
@@ -82,7 +92,8 @@ impl<V: Vector, const DIVIDE: bool> Op<V> for Quantize<'_, DIVIDE> {
             let real = vector.load_floats(real, 0.0);
             nan = vector.either(nan, vector.unordered(real, real));
             let zero = vector.int(0);
-            let narrowed = vector.narrow([rounded(real), zero, zero, zero], &narrow);
+            let narrowed =
+                vector.narrow([Self::rounded(vector, real, by), zero, zero, zero], &narrow);
             vector.store_quarter(narrowed, 0, bytes);
         }
         vector.bits(nan) != 0
@@ -119,25 +130,33 @@ impl<V: Vector> Op<V> for Dequantize<'_> {
     fn run(self, vector: V) {
         let Self { bytes, real, by } = self;
         let (len, lanes) = (bytes.len(), V::LANES);
-        // As `u8`, greater by 128 than the `i8`, bytes are widened without regard to signs.
-        let flip = by.flip ^ 0x80;
-        let minus_zero_point = vector.int(-(by.zero_point + 128));
-        let scale = vector.float(by.scale);
-        let dequantized = |bytes: &[u8]| {
-            let distance = vector.add(vector.load_bytes(bytes, flip), minus_zero_point);
-            vector.mul_float(vector.to_float(distance), scale)
-        };
+        let by = (vector.int(-(by.zero_point + 128)), vector.float(by.scale), by.flip ^ 0x80);
         for (bytes, real) in bytes.chunks_exact(lanes).zip(real.chunks_exact_mut(lanes)) {
-            vector.store_float(dequantized(bytes), real);
+            vector.store_float(Self::dequantized(vector, bytes, by), real);
         }
-        if len % lanes != 0 {
-            if len > lanes {
-                vector.store_float(dequantized(&bytes[len - lanes..]), &mut real[len - lanes..]);
-            } else {
-                let mut padded = [0; 16];
-                super::copy_short(&mut padded, bytes);
-                vector.store_float(dequantized(&padded), real);
-            }
+        if !len.is_multiple_of(lanes) {
+            let mut padded = [0; 16];
+            let (bytes, real) = match len.checked_sub(lanes) {
+                Some(start) => (&bytes[start..], &mut real[start..]),
+                None => {
+                    super::copy_short(&mut padded, bytes);
+                    (&padded[..], real)
+                }
+            };
+            vector.store_float(Self::dequantized(vector, bytes, by), real);
         }
+    }
+}
+
+impl Dequantize<'_> {
+    /// As `u8`, greater by 128 than the `i8`, bytes are widened without regard to signs.
+    #[inline(always)]
+    fn dequantized<V: Vector>(
+        vector: V,
+        bytes: &[u8],
+        (minus_zero_point, scale, flip): (V::Int, V::Float, u8),
+    ) -> V::Float {
+        let distance = vector.add(vector.load_bytes(bytes, flip), minus_zero_point);
+        vector.mul_float(vector.to_float(distance), scale)
     }
 }

@@ -37,27 +37,30 @@ const LINEAR: f32 = -1.0 / 8192.0;
 /// The bits of `libm::expf(x)`, for `x <= 0`. A NaN remains one.
 #[inline(always)]
 fn exp<V: Vector>(vector: V, x: V::Float) -> V::Float {
-    let float = |value| vector.float(value);
     let (add, sub, mul) = (V::add_float, V::sub_float, V::mul_float);
-    let one = float(1.0);
+    let one = vector.float(1.0);
 
     // A NaN gives -104 here, and is a number until the end.
-    let bounded = vector.max_float(x, float(-104.0));
-    let k = vector.truncate(sub(vector, mul(vector, float(INVERSE_LN_2), bounded), float(0.5)));
+    let bounded = vector.max_float(x, vector.float(-104.0));
+    let k = vector.truncate(sub(
+        vector,
+        mul(vector, vector.float(INVERSE_LN_2), bounded),
+        vector.float(0.5),
+    ));
     let k_float = vector.to_float(k);
-    let high = sub(vector, bounded, mul(vector, k_float, float(LN_2[0])));
-    let low = mul(vector, k_float, float(LN_2[1]));
+    let high = sub(vector, bounded, mul(vector, k_float, vector.float(LN_2[0])));
+    let low = mul(vector, k_float, vector.float(LN_2[1]));
     let r = sub(vector, high, low);
 
     let rr = mul(vector, r, r);
-    let polynomial = add(vector, float(P1), mul(vector, rr, float(P2)));
+    let polynomial = add(vector, vector.float(P1), mul(vector, rr, vector.float(P2)));
     let c = sub(vector, r, mul(vector, rr, polynomial));
-    let quotient = vector.div_float(mul(vector, r, c), sub(vector, float(2.0), c));
+    let quotient = vector.div_float(mul(vector, r, c), sub(vector, vector.float(2.0), c));
     let y = add(vector, one, add(vector, sub(vector, quotient, low), high));
 
     let above = vector.add_exponent(y, vector.add(k, vector.int(64)));
-    let scaled = mul(vector, above, float(1.0 / (1_u128 << 64) as f32));
-    vector.select(vector.greater(float(LINEAR), x), scaled, add(vector, one, x))
+    let scaled = mul(vector, above, vector.float(1.0 / (1_u128 << 64) as f32));
+    vector.select(vector.greater(vector.float(LINEAR), x), scaled, add(vector, one, x))
 }
 
 /// The exponential of each element, none of them positive, or NaN.
@@ -99,35 +102,26 @@ impl<V: Vector> Op<V> for Softmax<'_> {
         let (len, lanes) = (row.len(), V::LANES);
         // A zero's sign does not matter: the exponential of a zero is 1.
         let max = vector.float(largest(vector, row));
-        let exp = |x| exp(vector, vector.sub_float(x, max));
         let mut sums = vector.float(0.0);
 
         // What lies past the end of the row is -infinity: it adds zeros, which change no sum.
-        let past = |row: &[f32]| vector.load_floats(row, f32::NEG_INFINITY);
-        if len <= lanes {
-            let exps = exp(past(row));
-            let sum = vector.float(total(vector, vector.add_eights(sums, exps)));
-            vector.store_float(one_nan(vector, vector.div_float(exps, sum)), out);
-            return;
-        }
-        let mut rows = row.chunks_exact(lanes);
-        for (row, out) in rows.by_ref().zip(out.chunks_exact_mut(lanes)) {
-            let exps = exp(vector.load_float(row));
+        let rest = &row[len - len % lanes..];
+        let rest = vector.load_floats(rest, f32::NEG_INFINITY);
+        for (row, out) in row.chunks_exact(lanes).zip(out.chunks_exact_mut(lanes)) {
+            let exps = exp(vector, vector.sub_float(vector.load_float(row), max));
             vector.store_float(exps, out);
             sums = vector.add_eights(sums, exps);
         }
-        let rest = rows.remainder();
-        let end = exp(past(rest));
-        if !rest.is_empty() {
-            sums = vector.add_eights(sums, end);
-        }
+        let rest = exp(vector, vector.sub_float(rest, max));
+        sums = vector.add_eights(sums, rest);
         let sum = vector.float(total(vector, sums));
-        let share = |exps| one_nan(vector, vector.div_float(exps, sum));
         let mut outs = out.chunks_exact_mut(lanes);
         for out in outs.by_ref() {
-            vector.store_float(share(vector.load_float(out)), out);
+            let share = vector.div_float(vector.load_float(out), sum);
+            vector.store_float(one_nan(vector, share), out);
         }
-        vector.store_float(share(end), outs.into_remainder());
+        let share = vector.div_float(rest, sum);
+        vector.store_float(one_nan(vector, share), outs.into_remainder());
     }
 }
 

@@ -94,7 +94,7 @@ impl<V: Vector, F: Of<V>> Op<V> for Map<'_, F> {
         for (row, out) in row.chunks_exact(lanes).zip(out.chunks_exact_mut(lanes)) {
             vector.store_float(of.of(vector, vector.load_float(row)), out);
         }
-        if len % lanes != 0 {
+        if !len.is_multiple_of(lanes) {
             // The last vector begins early enough to end with the row, if there is room for it.
             let (x, out) = match len.checked_sub(lanes) {
                 Some(start) => (vector.load_float(&row[start..]), &mut out[start..]),
@@ -125,22 +125,29 @@ impl<V: Vector> Op<V> for LookUp<'_> {
     fn run(self, vector: V) {
         let Self { row, out, table } = self;
         let (len, bytes) = (row.len(), 4 * V::LANES);
-        let look_up = |row: &[u8], out: &mut [u8]| {
-            let found = vector.look_up(table, vector.load_quarters(row));
-            vector.store_half(found, 0, &mut out[..bytes / 2]);
-            vector.store_half(found, 1, &mut out[bytes / 2..]);
-        };
-        let Some(last) = len.checked_sub(bytes) else {
-            for (&byte, out) in row.iter().zip(out) {
-                *out = table.entries[usize::from(byte)];
+        let last = match len.checked_sub(bytes) {
+            Some(last) if V::SHUFFLES => last,
+            _ => {
+                for (&byte, out) in row.iter().zip(out) {
+                    *out = table.entries[usize::from(byte)];
+                }
+                return;
             }
-            return;
         };
         for (row, out) in row.chunks_exact(bytes).zip(out.chunks_exact_mut(bytes)) {
-            look_up(row, out);
+            look_up_quarters(vector, row, out, table);
         }
-        if len % bytes != 0 {
-            look_up(&row[last..], &mut out[last..]);
+        if !len.is_multiple_of(bytes) {
+            look_up_quarters(vector, &row[last..], &mut out[last..], table);
         }
     }
+}
+
+/// Four vectors of bytes.
+#[inline(always)]
+fn look_up_quarters<V: Vector>(vector: V, row: &[u8], out: &mut [u8], table: &Table) {
+    let found = vector.look_up(table, vector.load_quarters(row));
+    let (low, high) = out.split_at_mut(2 * V::LANES);
+    vector.store_half(found, 0, low);
+    vector.store_half(found, 1, high);
 }

@@ -7,7 +7,7 @@
 //! multiplies unsigned bytes by signed ones.
 
 use bytemuck::{cast, pod_read_unaligned};
-use wide::{f32x8, i16x16, i32x8, u8x16};
+use wide::{f32x8, i16x8, i16x16, i32x8, u8x16, u16x8};
 
 use super::vector::{Narrow, Op, Product, Table, Vector};
 use super::{GROUP, Technique, copy_short};
@@ -18,6 +18,7 @@ pub(crate) struct Wide(());
 
 impl Vector for Wide {
     const LANES: usize = 8;
+    const SHUFFLES: bool = false;
 
     type Int = i32x8;
     type Float = f32x8;
@@ -119,13 +120,8 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
-    fn narrow(self, values: [i32x8; 4], by: &Narrow) -> [[u8; 8]; 4] {
-        let [zero_point, min, max] = [by.zero_point, by.min, by.max].map(i32::from);
-        values.map(|values| {
-            let shifted = values + i32x8::splat(zero_point);
-            let clamped = shifted.max(i32x8::splat(min)).min(i32x8::splat(max));
-            clamped.to_array().map(|value| value as u8 ^ by.flip)
-        })
+    fn narrow(self, [a, b, c, d]: [i32x8; 4], by: &Narrow) -> [[u8; 8]; 4] {
+        cast([narrow(a, b, by), narrow(c, d, by)])
     }
 
     #[inline(always)]
@@ -198,7 +194,8 @@ impl Vector for Wide {
     #[inline(always)]
     fn load_bytes(self, bytes: &[u8], flip: u8) -> i32x8 {
         let bytes: [u8; 8] = pod_read_unaligned(&bytes[..8]);
-        i32x8::from(bytes.map(|byte| i32::from(byte ^ flip)))
+        let bytes = cast::<_, u8x16>([bytes, [0; 8]]) ^ u8x16::splat(flip);
+        i32x8::from_u16x8(u16x8::from_u8x16_low(bytes))
     }
 
     #[inline(always)]
@@ -233,6 +230,16 @@ impl Vector for Wide {
     fn look_up(self, table: &Table, bytes: [[u8; 8]; 4]) -> [[u8; 8]; 4] {
         bytes.map(|bytes| bytes.map(|byte| table.entries[usize::from(byte)]))
     }
+}
+
+/// Two vectors as bytes.
+#[inline(always)]
+fn narrow(a: i32x8, b: i32x8, by: &Narrow) -> u8x16 {
+    let zero_point = i16x8::splat(i16::from(by.zero_point));
+    let a = i16x8::from_i32x8_saturate(a).saturating_add(zero_point);
+    let b = i16x8::from_i32x8_saturate(b).saturating_add(zero_point);
+    let clamped = u8x16::narrow_i16x8(a, b).max(u8x16::splat(by.min)).min(u8x16::splat(by.max));
+    clamped ^ u8x16::splat(by.flip)
 }
 
 /// Stores as many elements as there is room for.

@@ -88,12 +88,9 @@ impl<V: Vector> Op<V> for ArgmaxBytes<'_> {
             return best.0;
         };
         let flips = vector.bytes(flip);
-        let larger = |best, part| {
-            vector.max_bytes(best, vector.xor_bytes(vector.load_quarters(part), flips))
-        };
-        let mut best = larger(vector.bytes(0), &row[last..]);
+        let mut best = vector.xor_bytes(vector.load_quarters(&row[last..]), flips);
         for part in row.chunks_exact(bytes) {
-            best = larger(best, part);
+            best = vector.max_bytes(best, vector.xor_bytes(vector.load_quarters(part), flips));
         }
         let mut bests = [0; 64];
         vector.store_half(best, 0, &mut bests);

@@ -8,6 +8,8 @@ use super::{GROUP, Technique};
 pub(crate) trait Vector: Copy {
     /// Elements of 32 bits in a vector.
     const LANES: usize;
+    /// Whether [`Vector::look_up`] is worth calling: bytes are shuffled, not extracted.
+    const SHUFFLES: bool;
 
     /// `LANES` `i32`.
     type Int: Copy;

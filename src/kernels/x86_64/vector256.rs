@@ -23,6 +23,7 @@ pub(crate) trait Features: Copy {
 // the line before a load or store asserted that memory holds what it touches.
 impl<F: Features> Vector for V256<F> {
     const LANES: usize = 8;
+    const SHUFFLES: bool = true;
 
     type Int = __m256i;
     type Float = __m256;

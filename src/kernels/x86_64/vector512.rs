@@ -28,6 +28,7 @@ fn mask(n: usize) -> u16 {
 // the line before a load or store asserted, or a mask ensures, that memory holds what it touches.
 impl<F: Features> Vector for V512<F> {
     const LANES: usize = 16;
+    const SHUFFLES: bool = true;
 
     type Int = __m512i;
     type Float = __m512;
