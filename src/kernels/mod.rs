@@ -6,17 +6,20 @@
 #[cfg(test)]
 mod check;
 pub(crate) mod edges;
+mod exp;
+pub(crate) mod map;
 pub(crate) mod pack;
 mod peak;
 mod portable;
 pub mod reference;
+mod rows;
 pub(crate) mod sum;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-pub(crate) use vector::Narrow;
 use vector::{Broadcast, Direct, Op, Vector};
+pub(crate) use vector::{Narrow, Table};
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -98,6 +101,15 @@ pub struct Kernel {
     /// Bytes of a prepared group of inputs.
     pub(crate) group_bytes: usize,
     pub(crate) quantize: fn(&[f32], &mut [u8], &edges::Quantizer) -> bool,
+    pub(crate) dequantize: fn(&[u8], &mut [f32], &edges::Dequantizer),
+    pub(crate) range: fn(&[f32]) -> (f32, f32),
+    pub(crate) argmax: fn(&[f32]) -> u32,
+    pub(crate) argmax_bytes: fn(&[u8], u8) -> u32,
+    pub(crate) map: fn(&[f32], &mut [f32], &map::Function),
+    pub(crate) look_up: fn(&[u8], &mut [u8], &Table),
+    pub(crate) softmax: fn(&[f32], &mut [f32]),
+    #[cfg(test)]
+    exps: fn(&[f32], &mut [f32]),
     peak: fn(usize) -> usize,
     read: fn(&[i32]) -> i32,
 }
@@ -178,6 +190,15 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
         prepare: if size_of::<P::Group>() > GROUP { Some(prepare::<P>) } else { None },
         group_bytes: size_of::<P::Group>(),
         quantize: edges::quantize::<P::Vector>,
+        dequantize: edges::dequantize::<P::Vector>,
+        range: rows::range::<P::Vector>,
+        argmax: rows::argmax::<P::Vector>,
+        argmax_bytes: rows::argmax_bytes::<P::Vector>,
+        map: map::map::<P::Vector>,
+        look_up: map::look_up::<P::Vector>,
+        softmax: exp::softmax::<P::Vector>,
+        #[cfg(test)]
+        exps: exp::exps::<P::Vector>,
         peak: peak::peak::<P>,
         read: peak::read::<P::Vector>,
     }
@@ -253,6 +274,28 @@ fn prepare<P: Broadcast>(row: &[u8], prepared: &mut [u8]) -> i32 {
 /// The value of `I` that proves the CPU has it, inside a function of a kernel.
 fn proven<V: Vector>() -> V {
     V::detect().expect("kernels are only handed out on CPUs that can run them")
+}
+
+/// Copies all of `from`, at most as long as `to`, to its beginning: few elements, so that a call
+/// of the library's routine would take longer than the copy.
+#[inline(always)]
+fn copy_short<T: Copy>(to: &mut [T], from: &[T]) {
+    let len = from.len();
+    let to = &mut to[..len];
+    // Pieces of a fixed length are single moves. The last one may overlap the one before.
+    fn pieces<T: Copy, const N: usize>(to: &mut [T], from: &[T]) {
+        for (to, from) in to.as_chunks_mut::<N>().0.iter_mut().zip(from.as_chunks::<N>().0) {
+            *to = *from;
+        }
+        if let (Some(to), Some(from)) = (to.last_chunk_mut::<N>(), from.last_chunk::<N>()) {
+            *to = *from;
+        }
+    }
+    match len {
+        4.. => pieces::<T, 4>(to, from),
+        2.. => pieces::<T, 2>(to, from),
+        _ => pieces::<T, 1>(to, from),
+    }
 }
 
 /// Packs for the positive product: the magnitudes of all weights, then the masks of their signs.

@@ -7,10 +7,10 @@
 //! multiplies unsigned bytes by signed ones.
 
 use bytemuck::{cast, pod_read_unaligned};
-use wide::{f32x8, i16x16, i32x8};
+use wide::{f32x8, i16x8, i16x16, i32x8, u8x16, u16x8};
 
-use super::vector::{Broadcast, Direct, Narrow, Op, Product, Vector};
-use super::{GROUP, Technique};
+use super::vector::{Broadcast, Direct, Narrow, Op, Product, Table, Vector};
+use super::{GROUP, Technique, copy_short};
 
 /// Vectors of 8 lanes, of whatever the compiler has.
 #[derive(Clone, Copy)]
@@ -18,10 +18,12 @@ pub(crate) struct Wide(());
 
 impl Vector for Wide {
     const LANES: usize = 8;
+    const SHUFFLES: bool = false;
 
     type Int = i32x8;
     type Float = f32x8;
     type Bytes = [[u8; 8]; 4];
+    type Mask = f32x8;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -48,12 +50,12 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
-    fn load_bytes(self, bytes: &[u8]) -> i32x8 {
+    fn load_groups(self, bytes: &[u8]) -> i32x8 {
         pod_read_unaligned(&bytes[..32])
     }
 
     #[inline(always)]
-    fn load_first_bytes(self, bytes: &[u8]) -> i32x8 {
+    fn load_few_groups(self, bytes: &[u8]) -> i32x8 {
         let mut all = [0; 32];
         all[..bytes.len()].copy_from_slice(bytes);
         cast(all)
@@ -125,11 +127,6 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
-    fn any_nan(self, a: f32x8) -> bool {
-        a.is_nan().any()
-    }
-
-    #[inline(always)]
     fn to_float(self, a: i32x8) -> f32x8 {
         a.round_float()
     }
@@ -145,13 +142,8 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
-    fn narrow(self, values: [i32x8; 4], by: &Narrow) -> [[u8; 8]; 4] {
-        let [zero_point, min, max] = [by.zero_point, by.min, by.max].map(i32::from);
-        values.map(|values| {
-            let shifted = values + i32x8::splat(zero_point);
-            let clamped = shifted.max(i32x8::splat(min)).min(i32x8::splat(max));
-            clamped.to_array().map(|value| value as u8 ^ by.flip)
-        })
+    fn narrow(self, [a, b, c, d]: [i32x8; 4], by: &Narrow) -> [[u8; 8]; 4] {
+        cast([narrow(a, b, by), narrow(c, d, by)])
     }
 
     #[inline(always)]
@@ -163,6 +155,113 @@ impl Vector for Wide {
     fn store_half(self, bytes: [[u8; 8]; 4], half: usize, to: &mut [u8]) {
         to[..16].copy_from_slice(bytes[2 * half..][..2].as_flattened());
     }
+
+    #[inline(always)]
+    fn load_floats(self, values: &[f32], filler: f32) -> f32x8 {
+        let mut lanes = [filler; 8];
+        copy_short(&mut lanes, values);
+        f32x8::from(lanes)
+    }
+
+    #[inline(always)]
+    fn sub_float(self, a: f32x8, b: f32x8) -> f32x8 {
+        a - b
+    }
+
+    #[inline(always)]
+    fn truncate(self, a: f32x8) -> i32x8 {
+        a.fast_trunc_int()
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, a: f32x8, by: i32x8) -> f32x8 {
+        cast(cast::<_, i32x8>(a) + (by << 23))
+    }
+
+    #[inline(always)]
+    fn add_eights(self, sums: f32x8, values: f32x8) -> f32x8 {
+        sums + values
+    }
+
+    #[inline(always)]
+    fn greater(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_gt(b)
+    }
+
+    #[inline(always)]
+    fn equal(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.simd_eq(b)
+    }
+
+    #[inline(always)]
+    fn unordered(self, a: f32x8, b: f32x8) -> f32x8 {
+        a.is_nan() | b.is_nan()
+    }
+
+    #[inline(always)]
+    fn either(self, a: f32x8, b: f32x8) -> f32x8 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn bits(self, mask: f32x8) -> u32 {
+        mask.to_bitmask()
+    }
+
+    #[inline(always)]
+    fn select(self, mask: f32x8, a: f32x8, b: f32x8) -> f32x8 {
+        mask.select(a, b)
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, bytes: &[u8], flip: u8) -> i32x8 {
+        let bytes: [u8; 8] = pod_read_unaligned(&bytes[..8]);
+        let bytes = cast::<_, u8x16>([bytes, [0; 8]]) ^ u8x16::splat(flip);
+        i32x8::from_u16x8(u16x8::from_u8x16_low(bytes))
+    }
+
+    #[inline(always)]
+    fn load_quarters(self, bytes: &[u8]) -> [[u8; 8]; 4] {
+        pod_read_unaligned(&bytes[..32])
+    }
+
+    #[inline(always)]
+    fn bytes(self, value: u8) -> [[u8; 8]; 4] {
+        [[value; 8]; 4]
+    }
+
+    #[inline(always)]
+    fn xor_bytes(self, a: [[u8; 8]; 4], b: [[u8; 8]; 4]) -> [[u8; 8]; 4] {
+        let ([a, c], [b, d]): ([u8x16; 2], [u8x16; 2]) = (cast(a), cast(b));
+        cast([a ^ b, c ^ d])
+    }
+
+    #[inline(always)]
+    fn max_bytes(self, a: [[u8; 8]; 4], b: [[u8; 8]; 4]) -> [[u8; 8]; 4] {
+        let ([a, c], [b, d]): ([u8x16; 2], [u8x16; 2]) = (cast(a), cast(b));
+        cast([a.max(b), c.max(d)])
+    }
+
+    #[inline(always)]
+    fn equal_bytes(self, a: [[u8; 8]; 4], b: [[u8; 8]; 4]) -> u64 {
+        let ([a, c], [b, d]): ([u8x16; 2], [u8x16; 2]) = (cast(a), cast(b));
+        u64::from(a.simd_eq(b).to_bitmask()) | u64::from(c.simd_eq(d).to_bitmask()) << 16
+    }
+
+    #[inline(always)]
+    fn look_up(self, table: &Table, bytes: [[u8; 8]; 4]) -> [[u8; 8]; 4] {
+        bytes.map(|bytes| bytes.map(|byte| table.entries[usize::from(byte)]))
+    }
+}
+
+/// Two vectors as bytes.
+#[inline(always)]
+fn narrow(a: i32x8, b: i32x8, by: &Narrow) -> u8x16 {
+    let zero_point = i16x8::splat(i16::from(by.zero_point));
+    let a = i16x8::from_i32x8_saturate(a).saturating_add(zero_point);
+    let b = i16x8::from_i32x8_saturate(b).saturating_add(zero_point);
+    let clamped = u8x16::narrow_i16x8(a, b).max(u8x16::splat(by.min)).min(u8x16::splat(by.max));
+    clamped ^ u8x16::splat(by.flip)
 }
 
 /// Stores as many elements as there is room for.
@@ -170,7 +269,10 @@ impl Vector for Wide {
 fn store<T: Copy>(to: &mut [T], values: [T; 8]) {
     match to.first_chunk_mut() {
         Some(to) => *to = values,
-        None => to.copy_from_slice(&values[..to.len()]),
+        None => {
+            let len = to.len();
+            copy_short(to, &values[..len]);
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! The traits that kernels are written over. An ISA file implements them; the loops in
-//! `sum/` and `edges.rs` are written once.
+//! The traits that kernels are written over. An ISA file implements them; the loops in the files
+//! beside this one are written once.
 
 use super::{GROUP, Technique};
 
@@ -8,6 +8,8 @@ use super::{GROUP, Technique};
 pub(crate) trait Vector: Copy {
     /// Elements of 32 bits in a vector.
     const LANES: usize;
+    /// Whether [`Vector::look_up`] is worth calling: bytes are shuffled, not extracted.
+    const SHUFFLES: bool;
 
     /// `LANES` `i32`.
     type Int: Copy;
@@ -15,6 +17,8 @@ pub(crate) trait Vector: Copy {
     type Float: Copy;
     /// `4 * LANES` bytes.
     type Bytes: Copy;
+    /// A yes or no for each of `LANES`.
+    type Mask: Copy;
 
     /// Whether this CPU can.
     fn detect() -> Option<Self>;
@@ -31,9 +35,9 @@ pub(crate) trait Vector: Copy {
     fn int(self, value: i32) -> Self::Int;
     fn load_int(self, values: &[i32]) -> Self::Int;
     /// `4 * LANES` bytes.
-    fn load_bytes(self, bytes: &[u8]) -> Self::Int;
+    fn load_groups(self, bytes: &[u8]) -> Self::Int;
     /// Fewer bytes than that, then zeros.
-    fn load_first_bytes(self, bytes: &[u8]) -> Self::Int;
+    fn load_few_groups(self, bytes: &[u8]) -> Self::Int;
     /// Stores as many lanes as there is room for.
     fn store_int(self, values: Self::Int, to: &mut [i32]);
     /// Wraps around.
@@ -56,8 +60,6 @@ pub(crate) trait Vector: Copy {
     fn max_float(self, a: Self::Float, b: Self::Float) -> Self::Float;
     /// `a < b ? a : b`, also for NaN and zeros.
     fn min_float(self, a: Self::Float, b: Self::Float) -> Self::Float;
-    /// Whether any lane is NaN.
-    fn any_nan(self, a: Self::Float) -> bool;
     /// Rounded to nearest even.
     fn to_float(self, a: Self::Int) -> Self::Float;
     /// Rounded half to even. What is beyond 16 bits stays beyond them, on its side; NaN goes
@@ -70,6 +72,64 @@ pub(crate) trait Vector: Copy {
     fn store_quarter(self, bytes: Self::Bytes, quarter: usize, to: &mut [u8]);
     /// Stores the bytes of the first or the last two vectors.
     fn store_half(self, bytes: Self::Bytes, half: usize, to: &mut [u8]);
+
+    // What is needed outside of products.
+
+    /// Loads as many lanes as there are values; the others hold `filler`.
+    fn load_floats(self, values: &[f32], filler: f32) -> Self::Float;
+    fn sub_float(self, a: Self::Float, b: Self::Float) -> Self::Float;
+    /// Rounded towards zero; what `i32` cannot hold gives any number.
+    fn truncate(self, a: Self::Float) -> Self::Int;
+    /// `a * 2^by`, if that and `a` are normal numbers: adds to the exponent's bits.
+    fn add_exponent(self, a: Self::Float, by: Self::Int) -> Self::Float;
+    /// Adds the first eight lanes of `values` onto those of `sums`, then the next eight, as many
+    /// as there are. Further lanes of the answer mean nothing.
+    fn add_eights(self, sums: Self::Float, values: Self::Float) -> Self::Float;
+
+    /// `a > b`
+    fn greater(self, a: Self::Float, b: Self::Float) -> Self::Mask;
+    /// `a == b`
+    fn equal(self, a: Self::Float, b: Self::Float) -> Self::Mask;
+    /// Whether `a` or `b` is NaN.
+    fn unordered(self, a: Self::Float, b: Self::Float) -> Self::Mask;
+    fn either(self, a: Self::Mask, b: Self::Mask) -> Self::Mask;
+    /// A bit for each lane, the first one lowest.
+    fn bits(self, mask: Self::Mask) -> u32;
+    /// `mask ? a : b`
+    fn select(self, mask: Self::Mask, a: Self::Float, b: Self::Float) -> Self::Float;
+
+    /// `LANES` bytes, xor-ed with `flip`, as numbers in 0..=255.
+    fn load_bytes(self, bytes: &[u8], flip: u8) -> Self::Int;
+    /// `4 * LANES` bytes.
+    fn load_quarters(self, bytes: &[u8]) -> Self::Bytes;
+    /// The same byte everywhere.
+    fn bytes(self, value: u8) -> Self::Bytes;
+    fn xor_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    fn max_bytes(self, a: Self::Bytes, b: Self::Bytes) -> Self::Bytes;
+    /// A bit for each pair of equal bytes, the first one lowest.
+    fn equal_bytes(self, a: Self::Bytes, b: Self::Bytes) -> u64;
+    /// The entry of a table for each byte.
+    fn look_up(self, table: &Table, bytes: Self::Bytes) -> Self::Bytes;
+}
+
+/// A function of one byte, in forms to load and to shuffle.
+#[derive(Clone, Debug)]
+pub(crate) struct Table {
+    pub entries: [u8; 256],
+    /// Rows of 16 entries, each xor-ed with the one before it in the same half of the table: a
+    /// byte's entry is the xor of all rows up to its own, at the place of its low four bits.
+    #[cfg_attr(not(target_arch = "x86_64"), expect(dead_code))]
+    pub steps: [[u8; 16]; 16],
+}
+
+impl Table {
+    pub(crate) fn new(entries: [u8; 256]) -> Self {
+        let rows = entries.as_chunks::<16>().0;
+        let before =
+            |row: usize, i: usize| if row.is_multiple_of(8) { 0 } else { rows[row - 1][i] };
+        let step = |row: usize| core::array::from_fn(|i| rows[row][i] ^ before(row, i));
+        Self { entries, steps: core::array::from_fn(step) }
+    }
 }
 
 /// How integers become bytes: add the zero point, clamp, flip.

@@ -2,6 +2,7 @@
 //! `from_parts`.
 
 use crate::error::{Error, Result};
+use crate::kernels::map::Function;
 use crate::quant::{one_nan, select_max, select_min};
 use crate::record::{RecordReader, RecordWriter, unknown};
 
@@ -73,6 +74,16 @@ impl Activation {
             Activation::Relu6 => Some((0.0, 6.0)),
             Activation::Clip { min, max } => Some((min, max)),
             _ => None,
+        }
+    }
+
+    /// The same function as one that kernels have, if they have it.
+    pub(super) fn function(&self) -> Option<Function> {
+        match *self {
+            // Its bounds let everything pass, but clamping would make a number of a NaN.
+            Activation::Identity => Some(Function::Identity),
+            Activation::LeakyRelu { alpha } => Some(Function::LeakyRelu { alpha }),
+            _ => self.clamp().map(|(min, max)| Function::Clamp { min, max }),
         }
     }
 

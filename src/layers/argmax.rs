@@ -3,6 +3,7 @@
 use super::edges::wrong_input;
 use super::{Kind, Place};
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::{Form, PerRow, Rows, RowsMut, Step};
 use crate::tensor::{Element, TensorType, Values};
@@ -39,13 +40,15 @@ impl Kind<'_> for Argmax {
             Element::F32 => None,
             _ => Some(place.input_form),
         };
-        steps.push(Box::new(ArgmaxStep { width: place.input.width, form }));
+        let (kernel, width) = (place.kernel, place.input.width);
+        steps.push(Box::new(ArgmaxStep { kernel, width, form }));
         Ok(())
     }
 }
 
 #[derive(Debug)]
 struct ArgmaxStep {
+    kernel: &'static Kernel,
     width: usize,
     /// The form of 8-bit inputs; `None` for `f32`.
     form: Option<Form>,
@@ -61,12 +64,12 @@ impl Step for ArgmaxStep {
         match self.form {
             None => {
                 for (row, out) in input.iter::<f32>(self.width).zip(outputs) {
-                    out[0] = position(row);
+                    out[0] = (self.kernel.argmax)(row);
                 }
             }
             Some(form) => {
                 for (row, out) in input.iter::<u8>(self.width).zip(outputs) {
-                    out[0] = position_by(row, |byte| form.value(byte));
+                    out[0] = (self.kernel.argmax_bytes)(row, form.flip);
                 }
             }
         }
@@ -74,14 +77,10 @@ impl Step for ArgmaxStep {
     }
 }
 
-fn position<T: Copy + PartialOrd>(row: &[T]) -> u32 {
-    position_by(row, |x| x)
-}
-
-fn position_by<T: Copy, U: PartialOrd>(row: &[T], value: impl Fn(T) -> U) -> u32 {
+fn position<T: PartialOrd>(row: &[T]) -> u32 {
     let mut best = 0;
-    for (i, &x) in row.iter().enumerate() {
-        if value(x) > value(row[best]) {
+    for (i, x) in row.iter().enumerate() {
+        if *x > row[best] {
             best = i;
         }
     }

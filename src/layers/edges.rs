@@ -2,11 +2,11 @@
 
 use super::{Kind, Place};
 use crate::error::{Error, Result};
-use crate::kernels::edges::Quantizer;
+use crate::kernels::edges::{Dequantizer, Quantizer};
 use crate::kernels::{Kernel, Narrow};
 use crate::quant::QuantParams;
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step, map};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step};
 use crate::tensor::{Element, TensorType, Values};
 
 /// Real numbers to 8-bit integers, with parameters fixed beforehand: divide by the scale, clamp,
@@ -106,22 +106,22 @@ impl Kind<'_> for Dequantize {
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
         let params = expect_int8(&place.input)?;
-        steps.push(Box::new(DequantizeStep {
-            width: place.input.width,
+        let by = Dequantizer {
             scale: params.scale(),
             zero_point: params.zero_point_i8(),
-            form: place.input_form,
-        }));
+            flip: place.input_form.flip,
+        };
+        let (kernel, width) = (place.kernel, place.input.width);
+        steps.push(Box::new(DequantizeStep { kernel, width, by }));
         Ok(())
     }
 }
 
 #[derive(Debug)]
 struct DequantizeStep {
+    kernel: &'static Kernel,
     width: usize,
-    scale: f32,
-    zero_point: i32,
-    form: Form,
+    by: Dequantizer,
 }
 
 impl Step for DequantizeStep {
@@ -130,9 +130,9 @@ impl Step for DequantizeStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        map(&input, &mut output, self.width, |byte: u8| {
-            (i32::from(self.form.value(byte)) - self.zero_point) as f32 * self.scale
-        });
+        for (bytes, real) in input.iter::<u8>(self.width).zip(output.iter::<f32>(self.width)) {
+            (self.kernel.dequantize)(bytes, real, &self.by);
+        }
         Ok(())
     }
 }

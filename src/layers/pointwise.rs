@@ -3,6 +3,8 @@
 use super::edges::wrong_input;
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
+use crate::kernels::map::Function;
+use crate::kernels::{Kernel, Table};
 use crate::quant::QuantParams;
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::{PerRow, Rows, RowsMut, Step, map};
@@ -67,16 +69,20 @@ impl Kind<'_> for Pointwise {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let width = place.input.width;
+        let (kernel, width) = (place.kernel, place.input.width);
         steps.push(match (place.input.element, self.output) {
             (Element::Int8(input), Some(output)) => {
                 let entry = |byte: usize| {
                     let value = place.input_form.value(byte as u8);
                     place.output_form.byte(self.entry(&input, &output, value))
                 };
-                Box::new(TableStep { width, table: std::array::from_fn(entry) })
+                let table = Table::new(std::array::from_fn(entry));
+                Box::new(TableStep { kernel, width, table })
             }
-            _ => Box::new(FloatStep { width, activation: self.activation }),
+            _ => match self.activation.function() {
+                Some(function) => Box::new(FunctionStep { kernel, width, function }),
+                None => Box::new(FloatStep { width, activation: self.activation }),
+            },
         });
         Ok(())
     }
@@ -84,8 +90,9 @@ impl Kind<'_> for Pointwise {
 
 #[derive(Debug)]
 struct TableStep {
+    kernel: &'static Kernel,
     width: usize,
-    table: [u8; 256],
+    table: Table,
 }
 
 impl Step for TableStep {
@@ -94,11 +101,35 @@ impl Step for TableStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        map(&input, &mut output, self.width, |byte: u8| self.table[usize::from(byte)]);
+        for (row, out) in input.iter::<u8>(self.width).zip(output.iter::<u8>(self.width)) {
+            (self.kernel.look_up)(row, out, &self.table);
+        }
         Ok(())
     }
 }
 
+/// A function that a kernel has.
+#[derive(Debug)]
+struct FunctionStep {
+    kernel: &'static Kernel,
+    width: usize,
+    function: Function,
+}
+
+impl Step for FunctionStep {
+    fn row_bytes(&self) -> usize {
+        4 * self.width
+    }
+
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        for (row, out) in input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width)) {
+            (self.kernel.map)(row, out, &self.function);
+        }
+        Ok(())
+    }
+}
+
+/// Any other function.
 #[derive(Debug)]
 struct FloatStep {
     width: usize,

@@ -3,6 +3,7 @@
 use super::edges::expect_f32;
 use super::{Kind, Place};
 use crate::error::Result;
+use crate::kernels::Kernel;
 use crate::quant::{one_nan, select_max};
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::{PerRow, Rows, RowsMut, Step};
@@ -11,7 +12,8 @@ use crate::tensor::{TensorType, Values};
 /// Row by row: `exp(x - max) / sum(exp(x - max))`.
 ///
 /// In `f32`, with `libm`'s `expf`; the sum adds every eighth element up, then the eight partial
-/// sums by halves, which fixes its bits on every machine and leaves room for vectors. Infinite inputs give NaN.
+/// sums by halves, which fixes its bits on every machine and leaves room for vectors. Infinite
+/// inputs give NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Softmax;
 
@@ -37,13 +39,14 @@ impl Kind<'_> for Softmax {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        steps.push(Box::new(SoftmaxStep { width: place.input.width }));
+        steps.push(Box::new(SoftmaxStep { kernel: place.kernel, width: place.input.width }));
         Ok(())
     }
 }
 
 #[derive(Debug)]
 struct SoftmaxStep {
+    kernel: &'static Kernel,
     width: usize,
 }
 
@@ -54,7 +57,7 @@ impl Step for SoftmaxStep {
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
         for (row, out) in input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width)) {
-            softmax(row, out);
+            (self.kernel.softmax)(row, out);
         }
         Ok(())
     }

@@ -6,7 +6,10 @@
 //! their full ranges.
 
 mod epilogues;
+mod map;
 mod quantize;
+mod rows;
+mod softmax;
 mod sums;
 mod zeros;
 
@@ -305,6 +308,78 @@ impl Place {
         let rows = memory[offset..].chunks(stride).take(shape.rows);
         rows.flat_map(|row| &row[..shape.outputs]).copied().collect()
     }
+}
+
+/// Lengths of rows: each around all borders of vectors, and some long ones.
+fn lengths() -> impl Iterator<Item = usize> {
+    thinned((0..=70).chain([127, 128, 129, 191, 192, 193, 255, 256, 784, 1001]))
+}
+
+/// Any number, with a liking for those that are no ordinary ones.
+fn wild(g: &mut Gen) -> f32 {
+    let bits = match up_to(g, 6) {
+        0 => *g.choose(&[0, 0x8000_0000]).expect("not empty"),
+        1 => *g.choose(&[0x7F80_0000, 0xFF80_0000, 0x7F7F_FFFF, 0xFF7F_FFFF]).expect("not empty"),
+        2 => u32::arbitrary(g) & 0x807F_FFFF, // subnormal
+        3 => u32::arbitrary(g),
+        _ => (up_to(g, 40) as f32 - 20.0).to_bits(), // often equal ones
+    };
+    f32::from_bits(bits)
+}
+
+/// A NaN, of either sign, quiet or not.
+fn any_nan(g: &mut Gen) -> f32 {
+    let signs = *g.choose(&[0x7F80_0000, 0xFF80_0000]).expect("not empty");
+    f32::from_bits(signs | (u32::arbitrary(g) & 0x007F_FFFF).max(1))
+}
+
+/// Wild numbers: some rows hold no NaN, some a few, some nothing else.
+fn wild_row(g: &mut Gen, length: usize) -> Vec<f32> {
+    let one_in = *g.choose(&[1, 2, 20, usize::MAX]).expect("not empty");
+    let number = |g: &mut Gen| match up_to(g, one_in - 1) {
+        0 => any_nan(g),
+        _ => Some(wild(g)).filter(|x| !x.is_nan()).unwrap_or(-0.0),
+    };
+    let few = (up_to(g, 2) == 0).then(|| [number(g), number(g)]);
+    let element = |_| match &few {
+        Some(few) => *g.choose(few).expect("not empty"),
+        None => number(g),
+    };
+    let mut row: Vec<f32> = (0..length).map(element).collect();
+    if one_in == usize::MAX && up_to(g, 1) == 0 {
+        row.iter_mut().for_each(|x| *x = if bool::arbitrary(g) { 0.0 } else { -x.abs() });
+    }
+    row
+}
+
+/// The same values, `offset` elements behind the start of their memory.
+fn moved<T: Copy + Default>(values: &[T], offset: usize) -> Vec<T> {
+    let mut memory = vec![T::default(); offset];
+    memory.extend_from_slice(values);
+    memory
+}
+
+/// Gives `write` room for `length` elements, `offset` behind the start of memory full of `guard`,
+/// and answers what it put there. Nothing beside may change.
+fn guarded_row<T: Copy + PartialEq + Debug>(
+    kernel: &Kernel,
+    what: &dyn Debug,
+    [offset, length]: [usize; 2],
+    guard: T,
+    write: impl FnOnce(&mut [T]),
+) -> Vec<T> {
+    let mut memory = vec![guard; offset + length + 64];
+    write(&mut memory[offset..][..length]);
+    let (before, rest) = memory.split_at(offset);
+    let (row, after) = rest.split_at(length);
+    let untouched = before.iter().chain(after).all(|&element| element == guard);
+    assert!(untouched, "{}, {what:?}: elements beside the row written", kernel.name());
+    row.to_vec()
+}
+
+/// The bits of numbers, to compare also NaN and zeros.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|x| x.to_bits()).collect()
 }
 
 /// A name finds its kernel and no other; the loops that measure limits do what they say.

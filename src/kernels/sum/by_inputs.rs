@@ -123,8 +123,8 @@ impl<P: Direct, const R: usize> Tile<'_, '_, P, R> {
             // The only chunk. What follows the row, if it may be read, has weights of 0.
             for (inputs, row) in inputs.iter_mut().zip(&rows) {
                 let groups = match row.first_chunk::<64>() {
-                    Some(row) => vector.load_bytes(row),
-                    None => vector.load_first_bytes(&row[..len]),
+                    Some(row) => vector.load_groups(row),
+                    None => vector.load_few_groups(&row[..len]),
                 };
                 *inputs = P::inputs(vector, groups);
             }
@@ -135,7 +135,7 @@ impl<P: Direct, const R: usize> Tile<'_, '_, P, R> {
             if len >= Self::CHUNK {
                 let start = chunk_start(chunk, Self::CHUNK, len);
                 for (inputs, row) in inputs.iter_mut().zip(&rows) {
-                    *inputs = P::inputs(vector, vector.load_bytes(&row[start..][..Self::CHUNK]));
+                    *inputs = P::inputs(vector, vector.load_groups(&row[start..][..Self::CHUNK]));
                 }
             }
             let weights = &weights[output * P::WEIGHT_BYTES..][..C * P::WEIGHT_BYTES];

@@ -57,7 +57,7 @@ impl Product for Positive {
 
     #[inline(always)]
     fn weights(vector: V256<Avx2>, packed: &[u8]) -> (__m256i, __m256i) {
-        (vector.load_bytes(packed), vector.load_bytes(&packed[32..]))
+        (vector.load_groups(packed), vector.load_groups(&packed[32..]))
     }
 
     #[inline(always)]
@@ -101,7 +101,7 @@ impl Product for PositiveInputs {
 
     #[inline(always)]
     fn weights(vector: V256<Avx2>, packed: &[u8]) -> __m256i {
-        vector.load_bytes(packed)
+        vector.load_groups(packed)
     }
 
     #[inline(always)]
@@ -136,11 +136,11 @@ impl Broadcast for PositiveInputs {
         let (wholes, rest) = row.as_chunks::<32>();
         let (to, to_rest) = prepared.split_at_mut(8 * wholes.len());
         for (inputs, to) in wholes.iter().zip(to.as_chunks_mut().0) {
-            prepare_eight(vector, vector.load_bytes(inputs), to, &mut missing);
+            prepare_eight(vector, vector.load_groups(inputs), to, &mut missing);
         }
         if !rest.is_empty() {
             let mut last = [[[0; GROUP]; 2]; 8];
-            prepare_eight(vector, vector.load_first_bytes(rest), &mut last, &mut missing);
+            prepare_eight(vector, vector.load_few_groups(rest), &mut last, &mut missing);
             to_rest.copy_from_slice(&last[..to_rest.len()]);
         }
         // SAFETY: see the top.

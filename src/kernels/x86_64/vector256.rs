@@ -3,7 +3,8 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use crate::kernels::vector::{Narrow, Op, Vector};
+use crate::kernels::copy_short;
+use crate::kernels::vector::{Narrow, Op, Table, Vector};
 
 /// Vectors of 256 bits.
 #[derive(Clone, Copy)]
@@ -22,10 +23,12 @@ pub(crate) trait Features: Copy {
 // the line before a load or store asserted that memory holds what it touches.
 impl<F: Features> Vector for V256<F> {
     const LANES: usize = 8;
+    const SHUFFLES: bool = true;
 
     type Int = __m256i;
     type Float = __m256;
     type Bytes = __m256i;
+    type Mask = __m256;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -57,17 +60,17 @@ impl<F: Features> Vector for V256<F> {
     }
 
     #[inline(always)]
-    fn load_bytes(self, bytes: &[u8]) -> __m256i {
+    fn load_groups(self, bytes: &[u8]) -> __m256i {
         assert!(bytes.len() >= 32);
         // SAFETY: see the top.
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    fn load_first_bytes(self, bytes: &[u8]) -> __m256i {
+    fn load_few_groups(self, bytes: &[u8]) -> __m256i {
         let mut all = [0; 32];
         all[..bytes.len()].copy_from_slice(bytes);
-        self.load_bytes(&all)
+        self.load_groups(&all)
     }
 
     #[inline(always)]
@@ -161,12 +164,6 @@ impl<F: Features> Vector for V256<F> {
     }
 
     #[inline(always)]
-    fn any_nan(self, a: __m256) -> bool {
-        // SAFETY: see the top.
-        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_UNORD_Q>(a, a)) != 0 }
-    }
-
-    #[inline(always)]
     fn to_float(self, a: __m256i) -> __m256 {
         // SAFETY: see the top. The default rounding is to nearest even.
         unsafe { _mm256_cvtepi32_ps(a) }
@@ -216,6 +213,145 @@ impl<F: Features> Vector for V256<F> {
             _mm_storeu_si128(to.as_mut_ptr().cast(), bytes);
         }
     }
+
+    #[inline(always)]
+    fn load_floats(self, values: &[f32], filler: f32) -> __m256 {
+        let len = values.len().min(8) as i32;
+        // SAFETY: see the top. A masked load touches no lane whose mask is not set: here, none
+        // past the slice's end.
+        unsafe {
+            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(len), lanes);
+            let loaded = _mm256_maskload_ps(values.as_ptr(), there);
+            _mm256_blendv_ps(_mm256_set1_ps(filler), loaded, _mm256_castsi256_ps(there))
+        }
+    }
+
+    #[inline(always)]
+    fn sub_float(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the top.
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn truncate(self, a: __m256) -> __m256i {
+        // SAFETY: see the top.
+        unsafe { _mm256_cvttps_epi32(a) }
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, a: __m256, by: __m256i) -> __m256 {
+        // SAFETY: see the top.
+        unsafe {
+            let sum = _mm256_add_epi32(_mm256_castps_si256(a), _mm256_slli_epi32::<23>(by));
+            _mm256_castsi256_ps(sum)
+        }
+    }
+
+    #[inline(always)]
+    fn add_eights(self, sums: __m256, values: __m256) -> __m256 {
+        self.add_float(sums, values)
+    }
+
+    #[inline(always)]
+    fn greater(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the top.
+        unsafe { _mm256_cmp_ps::<_CMP_GT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the top.
+        unsafe { _mm256_cmp_ps::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn unordered(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the top.
+        unsafe { _mm256_cmp_ps::<_CMP_UNORD_Q>(a, b) }
+    }
+
+    #[inline(always)]
+    fn either(self, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the top.
+        unsafe { _mm256_or_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn bits(self, mask: __m256) -> u32 {
+        // SAFETY: see the top.
+        unsafe { _mm256_movemask_ps(mask) as u32 }
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __m256, a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see the top.
+        unsafe { _mm256_blendv_ps(b, a, mask) }
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, bytes: &[u8], flip: u8) -> __m256i {
+        assert!(bytes.len() >= 8);
+        // SAFETY: see the top.
+        unsafe {
+            let bytes = _mm_loadl_epi64(bytes.as_ptr().cast());
+            _mm256_cvtepu8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
+        }
+    }
+
+    #[inline(always)]
+    fn load_quarters(self, bytes: &[u8]) -> __m256i {
+        assert!(bytes.len() >= 32);
+        // SAFETY: see the top.
+        unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn bytes(self, value: u8) -> __m256i {
+        // SAFETY: see the top.
+        unsafe { _mm256_set1_epi8(value as i8) }
+    }
+
+    #[inline(always)]
+    fn xor_bytes(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see the top.
+        unsafe { _mm256_xor_si256(a, b) }
+    }
+
+    #[inline(always)]
+    fn max_bytes(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see the top.
+        unsafe { _mm256_max_epu8(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal_bytes(self, a: __m256i, b: __m256i) -> u64 {
+        // SAFETY: see the top.
+        unsafe { u64::from(_mm256_movemask_epi8(_mm256_cmpeq_epi8(a, b)) as u32) }
+    }
+
+    #[inline(always)]
+    fn look_up(self, table: &Table, bytes: __m256i) -> __m256i {
+        // A shuffle answers 0 where its index is negative, else looks only at four bits. So a
+        // byte, less 16 per row, takes part in all rows up to its own. Bytes of the other half
+        // of the table are negative from the start, and stay so because they saturate.
+        //
+        // SAFETY: see the top. Each row has the 16 bytes that are loaded.
+        unsafe {
+            let mut found = _mm256_setzero_si256();
+            let half = _mm256_set1_epi8(-128);
+            for (mut index, steps) in
+                [bytes, _mm256_xor_si256(bytes, half)].into_iter().zip(table.steps.chunks_exact(8))
+            {
+                for step in steps {
+                    let step = _mm256_broadcastsi128_si256(_mm_loadu_si128(step.as_ptr().cast()));
+                    found = _mm256_xor_si256(found, _mm256_shuffle_epi8(step, index));
+                    index = _mm256_subs_epi8(index, _mm256_set1_epi8(16));
+                }
+            }
+            found
+        }
+    }
 }
 
 /// Stores 8 elements, or as many of them as there is room for.
@@ -226,24 +362,8 @@ fn store<T: Copy + Default>(to: &mut [T], whole: impl Fn(&mut [T; 8])) {
         None => {
             let mut all = [T::default(); 8];
             whole(&mut all);
-            store_first(&all, to);
+            let len = to.len();
+            copy_short(to, &all[..len]);
         }
-    }
-}
-
-/// Stores fewer than 8 elements: by halves, for a copy of any length would be a call.
-#[inline(always)]
-fn store_first<T: Copy>(all: &[T; 8], to: &mut [T]) {
-    let (len, mut at) = (to.len(), 0);
-    if len & 4 != 0 {
-        to[..4].copy_from_slice(&all[..4]);
-        at += 4;
-    }
-    if len & 2 != 0 {
-        to[at..at + 2].copy_from_slice(&all[at..at + 2]);
-        at += 2;
-    }
-    if len & 1 != 0 {
-        to[at] = all[at];
     }
 }

@@ -3,7 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
-use crate::kernels::vector::{Narrow, Op, Vector};
+use crate::kernels::vector::{Narrow, Op, Table, Vector};
 
 /// Vectors of 512 bits.
 #[derive(Clone, Copy)]
@@ -28,10 +28,12 @@ fn mask(n: usize) -> u16 {
 // the line before a load or store asserted, or a mask ensures, that memory holds what it touches.
 impl<F: Features> Vector for V512<F> {
     const LANES: usize = 16;
+    const SHUFFLES: bool = true;
 
     type Int = __m512i;
     type Float = __m512;
     type Bytes = __m512i;
+    type Mask = __mmask16;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -63,14 +65,14 @@ impl<F: Features> Vector for V512<F> {
     }
 
     #[inline(always)]
-    fn load_bytes(self, bytes: &[u8]) -> __m512i {
+    fn load_groups(self, bytes: &[u8]) -> __m512i {
         assert!(bytes.len() >= 64);
         // SAFETY: see the top.
         unsafe { _mm512_loadu_epi8(bytes.as_ptr().cast()) }
     }
 
     #[inline(always)]
-    fn load_first_bytes(self, bytes: &[u8]) -> __m512i {
+    fn load_few_groups(self, bytes: &[u8]) -> __m512i {
         assert!(bytes.len() < 64);
         // SAFETY: see the top.
         unsafe { _mm512_maskz_loadu_epi8((1 << bytes.len()) - 1, bytes.as_ptr().cast()) }
@@ -167,12 +169,6 @@ impl<F: Features> Vector for V512<F> {
     }
 
     #[inline(always)]
-    fn any_nan(self, a: __m512) -> bool {
-        // SAFETY: see the top.
-        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, a) != 0 }
-    }
-
-    #[inline(always)]
     fn to_float(self, a: __m512i) -> __m512 {
         // SAFETY: see the top. The default rounding is to nearest even.
         unsafe { _mm512_cvtepi32_ps(a) }
@@ -236,6 +232,141 @@ impl<F: Features> Vector for V512<F> {
                 _ => _mm512_extracti64x4_epi64::<1>(bytes),
             };
             _mm256_storeu_si256(to.as_mut_ptr().cast(), bytes);
+        }
+    }
+
+    #[inline(always)]
+    fn load_floats(self, values: &[f32], filler: f32) -> __m512 {
+        let filler = self.float(filler);
+        // SAFETY: see the top.
+        unsafe { _mm512_mask_loadu_ps(filler, mask(values.len()), values.as_ptr()) }
+    }
+
+    #[inline(always)]
+    fn sub_float(self, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see the top.
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+
+    #[inline(always)]
+    fn truncate(self, a: __m512) -> __m512i {
+        // SAFETY: see the top.
+        unsafe { _mm512_cvttps_epi32(a) }
+    }
+
+    #[inline(always)]
+    fn add_exponent(self, a: __m512, by: __m512i) -> __m512 {
+        // SAFETY: see the top.
+        unsafe {
+            let sum = _mm512_add_epi32(_mm512_castps_si512(a), _mm512_slli_epi32::<23>(by));
+            _mm512_castsi512_ps(sum)
+        }
+    }
+
+    #[inline(always)]
+    fn add_eights(self, sums: __m512, values: __m512) -> __m512 {
+        // SAFETY: see the top.
+        unsafe {
+            let low = _mm512_castps512_ps256(values);
+            let high = _mm512_extractf64x4_pd::<1>(_mm512_castps_pd(values));
+            let sums = _mm256_add_ps(_mm512_castps512_ps256(sums), low);
+            _mm512_castps256_ps512(_mm256_add_ps(sums, _mm256_castpd_ps(high)))
+        }
+    }
+
+    #[inline(always)]
+    fn greater(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: see the top.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: see the top.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_EQ_OQ>(a, b) }
+    }
+
+    #[inline(always)]
+    fn unordered(self, a: __m512, b: __m512) -> __mmask16 {
+        // SAFETY: see the top.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b) }
+    }
+
+    #[inline(always)]
+    fn either(self, a: __mmask16, b: __mmask16) -> __mmask16 {
+        a | b
+    }
+
+    #[inline(always)]
+    fn bits(self, mask: __mmask16) -> u32 {
+        mask.into()
+    }
+
+    #[inline(always)]
+    fn select(self, mask: __mmask16, a: __m512, b: __m512) -> __m512 {
+        // SAFETY: see the top.
+        unsafe { _mm512_mask_blend_ps(mask, b, a) }
+    }
+
+    #[inline(always)]
+    fn load_bytes(self, bytes: &[u8], flip: u8) -> __m512i {
+        assert!(bytes.len() >= 16);
+        // SAFETY: see the top.
+        unsafe {
+            let bytes = _mm_loadu_si128(bytes.as_ptr().cast());
+            _mm512_cvtepu8_epi32(_mm_xor_si128(bytes, _mm_set1_epi8(flip as i8)))
+        }
+    }
+
+    #[inline(always)]
+    fn load_quarters(self, bytes: &[u8]) -> __m512i {
+        assert!(bytes.len() >= 64);
+        // SAFETY: see the top.
+        unsafe { _mm512_loadu_epi8(bytes.as_ptr().cast()) }
+    }
+
+    #[inline(always)]
+    fn bytes(self, value: u8) -> __m512i {
+        // SAFETY: see the top.
+        unsafe { _mm512_set1_epi8(value as i8) }
+    }
+
+    #[inline(always)]
+    fn xor_bytes(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see the top.
+        unsafe { _mm512_xor_si512(a, b) }
+    }
+
+    #[inline(always)]
+    fn max_bytes(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see the top.
+        unsafe { _mm512_max_epu8(a, b) }
+    }
+
+    #[inline(always)]
+    fn equal_bytes(self, a: __m512i, b: __m512i) -> u64 {
+        // SAFETY: see the top.
+        unsafe { _mm512_cmpeq_epi8_mask(a, b) }
+    }
+
+    #[inline(always)]
+    fn look_up(self, table: &Table, bytes: __m512i) -> __m512i {
+        // As with 256 bits: a byte takes part in all rows of its half up to its own.
+        //
+        // SAFETY: see the top. Each row has the 16 bytes that are loaded.
+        unsafe {
+            let mut found = _mm512_setzero_si512();
+            let half = _mm512_set1_epi8(-128);
+            for (mut index, steps) in
+                [bytes, _mm512_xor_si512(bytes, half)].into_iter().zip(table.steps.chunks_exact(8))
+            {
+                for step in steps {
+                    let step = _mm512_broadcast_i32x4(_mm_loadu_si128(step.as_ptr().cast()));
+                    found = _mm512_xor_si512(found, _mm512_shuffle_epi8(step, index));
+                    index = _mm512_subs_epi8(index, _mm512_set1_epi8(16));
+                }
+            }
+            found
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The steps that compute a dense layer: bring the inputs into the form the kernel reads, if they
 //! are not in it, and multiply.
 
-use super::{Bias, Dense, DenseInput, DenseOutput, batch_params, range, row_params};
+use super::{Bias, Dense, DenseInput, DenseOutput, batch_params, row_params};
 use crate::error::Result;
 use crate::kernels::sum::{Correction, Epilogue, Inputs, Skip};
 use crate::kernels::{Kernel, Narrow, Prepare};
@@ -191,7 +191,7 @@ impl Step for DynamicQuantizeStep {
         let first = per_row.first;
         let batch = match self.per_row {
             true => None,
-            false => input.iter::<f32>(self.width).map(range).reduce(join),
+            false => input.iter::<f32>(self.width).map(self.kernel.range).reduce(join),
         };
         let batch = batch.map(batch_params).transpose().or_else(|error| {
             let mut rows = input.iter::<f32>(self.width).enumerate();
@@ -202,7 +202,7 @@ impl Step for DynamicQuantizeStep {
         for (row, (real, bytes)) in rows.enumerate() {
             let (scale, zero_point) = match batch {
                 Some(params) => params,
-                None => row_params(first + row, range(real)).or_else(|error| {
+                None => row_params(first + row, (self.kernel.range)(real)).or_else(|error| {
                     refuse_nan(first + row, real)?;
                     Err(error)
                 })?,
