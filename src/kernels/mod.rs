@@ -66,6 +66,7 @@ pub struct Kernel {
     rows: usize,
     weight_bytes: usize,
     detect: fn() -> bool,
+    needs: &'static [&'static str],
     pack: fn(&[[i8; GROUP]], &mut [u8]),
     pub(crate) sum: fn(&sum::Panels<'_>, &sum::Inputs<'_>, sum::Epilogue<'_>),
     pub(crate) quantize: fn(&[f32], &mut [u8], &edges::Quantizer) -> bool,
@@ -85,6 +86,38 @@ static KERNELS: &[Kernel] = &[
     Kernel::of::<x86_64::avx2::Positive>(),
     Kernel::of::<portable::Native>(),
 ];
+
+/// A line of the table of kernels, to be listed: only one that this CPU can run hands out its
+/// [`Kernel`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entry(&'static Kernel);
+
+impl Entry {
+    /// The kernel's name, as [`Kernel::name`] has it.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// How it gets exact signed products.
+    pub fn technique(&self) -> Technique {
+        self.0.technique
+    }
+
+    /// The kernel, if this CPU can run it.
+    pub fn kernel(&self) -> Option<&'static Kernel> {
+        (self.0.detect)().then_some(self.0)
+    }
+
+    /// The instruction sets that the kernel needs and this CPU lacks, as Rust names them.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.0.needs.iter().copied().filter(|feature| !has(feature)).collect()
+    }
+}
+
+/// All kernels of this architecture, those that this CPU cannot run among them, fastest first.
+pub fn all() -> impl Iterator<Item = Entry> {
+    KERNELS.iter().map(Entry)
+}
 
 /// The kernels that this CPU can run, fastest first. Never empty.
 pub fn available() -> impl Iterator<Item = &'static Kernel> {
@@ -109,7 +142,8 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
     match (kernel.detect)() {
         true => Ok(kernel),
         false => {
-            let message = format!("this CPU cannot run the kernel {name}");
+            let missing = Entry(kernel).missing().join(", ");
+            let message = format!("this CPU cannot run the kernel {name}: it lacks {missing}");
             Err(Error::new(ErrorKind::Kernel, message))
         }
     }
@@ -125,6 +159,7 @@ impl Kernel {
             rows: P::ROWS,
             weight_bytes: P::WEIGHT_BYTES,
             detect: || P::Vector::detect().is_some(),
+            needs: P::Vector::NEEDS,
             pack: P::pack,
             sum: sum::sum::<P>,
             quantize: edges::quantize::<P::Vector>,
@@ -181,6 +216,18 @@ impl Kernel {
     pub(crate) fn pack(&self, weights: &[[i8; GROUP]], packed: &mut [u8]) {
         (self.pack)(weights, packed);
     }
+}
+
+/// Whether the CPU has an instruction set that some kernel needs.
+fn has(feature: &str) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = x86_64::has(feature);
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = {
+        let _ = feature; // nothing is needed here
+        false
+    };
+    has
 }
 
 /// The value of `I` that proves the CPU has it, inside a function of a kernel.

@@ -16,6 +16,9 @@ pub(crate) trait Vector: Copy {
     /// `4 * LANES` bytes.
     type Bytes: Copy;
 
+    /// The CPU features that [`Vector::detect`] looks for, as Rust names them, for listings.
+    const NEEDS: &'static [&'static str] = &[];
+
     /// Whether this CPU can.
     fn detect() -> Option<Self>;
 

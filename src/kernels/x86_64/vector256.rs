@@ -11,6 +11,9 @@ pub(crate) struct V256<F>(PhantomData<F>);
 
 /// A set of CPU features whose vectors these are.
 pub(crate) trait Features: Copy {
+    /// Their names.
+    const NEEDS: &'static [&'static str];
+
     /// Whether this CPU has them.
     fn detect() -> bool;
 
@@ -26,6 +29,8 @@ impl<F: Features> Vector for V256<F> {
     type Int = __m256i;
     type Float = __m256;
     type Bytes = __m256i;
+
+    const NEEDS: &'static [&'static str] = F::NEEDS;
 
     #[inline(always)]
     fn detect() -> Option<Self> {

@@ -11,6 +11,9 @@ pub(crate) struct V512<F>(PhantomData<F>);
 
 /// A set of CPU features whose vectors these are.
 pub(crate) trait Features: Copy {
+    /// Their names.
+    const NEEDS: &'static [&'static str];
+
     /// Whether this CPU has them.
     fn detect() -> bool;
 
@@ -32,6 +35,8 @@ impl<F: Features> Vector for V512<F> {
     type Int = __m512i;
     type Float = __m512;
     type Bytes = __m512i;
+
+    const NEEDS: &'static [&'static str] = F::NEEDS;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
