@@ -7,6 +7,10 @@
 //! ```
 //! Rows never meet, so neither split changes a bit of the result.
 
+mod profile;
+
+pub use profile::StepInfo;
+
 use crate::error::{Error, Result};
 use crate::kernels::{self, Kernel};
 use crate::layers::Place;
@@ -171,6 +175,12 @@ impl Engine {
         self.products
     }
 
+    /// Rows that go through the steps together: a batch of more is cut into chunks, and each chunk
+    /// reads all weights once.
+    pub fn chunk_rows(&self) -> usize {
+        self.chunk
+    }
+
     /// Working memory for [`Engine::run`] with any number of rows.
     pub fn scratch(&self) -> Scratch {
         self.scratch_for(self.chunk)
@@ -214,8 +224,23 @@ impl Engine {
         output: impl Into<Output<'o>>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let (input, output) = (input.into(), output.into());
-        let rows = self.input.rows(&input, "input")?;
+        let input = input.into();
+        let batch = self.batch(&input, output.into(), scratch)?;
+        let parts =
+            (batch.rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD).min(batch.rows);
+        let threads = if self.whole_batch { 1 } else { self.threads };
+        let parts = parts.clamp(1, threads.min(scratch.arenas.len()));
+        self.parts(batch, &mut scratch.arenas[..parts])
+    }
+
+    /// Checks what a caller gives against the model and the scratch.
+    fn batch<'b>(
+        &self,
+        input: &'b Values<'_>,
+        output: Output<'b>,
+        scratch: &Scratch,
+    ) -> Result<Batch<'b>> {
+        let rows = self.input.rows(input, "input")?;
         let output_rows = self.output.rows_of(output.element_name(), output.len(), "output")?;
         if rows != output_rows {
             return Err(Error::input(format!(
@@ -231,7 +256,7 @@ impl Engine {
                 "a batch of {rows} rows is quantized per tensor, but the scratch holds {capacity}"
             )));
         }
-        let input = match &input {
+        let input = match input {
             Values::F32(values) => bytemuck::cast_slice(values),
             Values::U32(values) => bytemuck::cast_slice(values),
             Values::I8(values) => bytemuck::cast_slice(values),
@@ -243,10 +268,7 @@ impl Engine {
             Output::I8(values) => bytemuck::cast_slice_mut(values),
             Output::U8(values) => values,
         };
-        let parts = (rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD).min(rows);
-        let threads = if self.whole_batch { 1 } else { self.threads };
-        let parts = parts.clamp(1, threads.min(scratch.arenas.len()));
-        self.parts(Batch { input, output, rows, first: 0 }, &mut scratch.arenas[..parts])
+        Ok(Batch { input, output, rows, first: 0 })
     }
 
     /// Splits a batch over as many threads as there are arenas.
@@ -259,14 +281,24 @@ impl Engine {
             let (first, second) = rayon::join(|| self.parts(first, a), || self.parts(second, b));
             return first.and(second);
         }
-        let arena = &mut arenas[0];
+        self.chunks(batch, &mut arenas[0], |_, run| run())
+    }
+
+    /// Runs a batch in chunks that fit an arena. `each` is given the number of a step and how to run
+    /// it, which may be done more than once.
+    fn chunks(
+        &self,
+        batch: Batch<'_>,
+        arena: &mut Arena,
+        mut each: impl FnMut(usize, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
         let capacity = arena.capacity(self.row_bytes);
         let mut rest = batch;
         for chunks in (1..=rest.rows.div_ceil(capacity)).rev() {
             // As equal as can be: a chunk of a few rows would waste the weights it reads.
             let rows = rest.rows.div_ceil(chunks);
             let (chunk, after) = self.split(rest, rows);
-            self.chunk(chunk, arena)?;
+            self.chunk(chunk, arena, &mut each)?;
             rest = after;
         }
         Ok(())
@@ -285,7 +317,12 @@ impl Engine {
     }
 
     /// Runs all steps on rows that fit an arena.
-    fn chunk(&self, batch: Batch<'_>, arena: &mut Arena) -> Result<()> {
+    fn chunk(
+        &self,
+        batch: Batch<'_>,
+        arena: &mut Arena,
+        mut each: impl FnMut(usize, &mut dyn FnMut() -> Result<()>) -> Result<()>,
+    ) -> Result<()> {
         let count = batch.rows;
         arena.per_row.first = batch.first;
         let mut output = Some(batch.output);
@@ -295,7 +332,7 @@ impl Engine {
             let (from, to) = if i % 2 == 0 { (b, a) } else { (a, b) };
             let from = if i == 0 { batch.input } else { bytemuck::cast_slice(from) };
             let input = Rows { bytes: from, stride: stride_in, count };
-            let output = if i + 1 < self.steps.len() {
+            let mut output = if i + 1 < self.steps.len() {
                 let stride = stride(step.row_bytes());
                 stride_in = stride;
                 let bytes = bytemuck::cast_slice_mut(to);
@@ -305,7 +342,8 @@ impl Engine {
                 let bytes = output.take().expect("one step is the last");
                 RowsMut { bytes, stride, width: stride, count }
             };
-            step.run(input, output, &mut arena.per_row)?;
+            let per_row = &mut arena.per_row;
+            each(i, &mut || step.run(input, output.reborrow(), per_row))?;
         }
         Ok(())
     }

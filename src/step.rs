@@ -55,6 +55,11 @@ pub(crate) struct RowsMut<'a> {
 }
 
 impl RowsMut<'_> {
+    /// The same rows, to be written more than once.
+    pub(crate) fn reborrow(&mut self) -> RowsMut<'_> {
+        RowsMut { bytes: self.bytes, ..*self }
+    }
+
     /// The rows, each cut to `width` elements.
     pub(crate) fn iter<T: bytemuck::Pod>(
         &mut self,
@@ -108,6 +113,9 @@ pub(crate) struct PerRow {
 
 /// One piece of a compiled network.
 pub(crate) trait Step: Send + Sync + std::fmt::Debug {
+    /// What it does, for those who look where time goes: `dense 784x256`.
+    fn name(&self) -> String;
+
     /// Bytes of an output row.
     fn row_bytes(&self) -> usize;
 
@@ -118,6 +126,11 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
 
     /// Multiplications per row, for deciding whether threads pay.
     fn products(&self) -> usize {
+        0
+    }
+
+    /// Bytes that a run reads once, however many rows there are.
+    fn weight_bytes(&self) -> usize {
         0
     }
 

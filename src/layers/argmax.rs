@@ -52,6 +52,10 @@ struct ArgmaxStep {
 }
 
 impl Step for ArgmaxStep {
+    fn name(&self) -> String {
+        "argmax".into()
+    }
+
     fn row_bytes(&self) -> usize {
         4
     }

@@ -89,6 +89,10 @@ struct TableStep {
 }
 
 impl Step for TableStep {
+    fn name(&self) -> String {
+        "table".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.width
     }
@@ -106,6 +110,10 @@ struct FloatStep {
 }
 
 impl Step for FloatStep {
+    fn name(&self) -> String {
+        self.activation.to_string()
+    }
+
     fn row_bytes(&self) -> usize {
         4 * self.width
     }

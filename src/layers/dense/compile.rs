@@ -113,6 +113,10 @@ struct CopyStep {
 }
 
 impl Step for CopyStep {
+    fn name(&self) -> String {
+        "copy".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.row_bytes
     }
@@ -134,6 +138,10 @@ struct DynamicQuantizeStep {
 }
 
 impl Step for DynamicQuantizeStep {
+    fn name(&self) -> String {
+        "quantize by range".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.row_bytes
     }
@@ -194,6 +202,10 @@ enum StepOutput {
 }
 
 impl Step for DenseStep {
+    fn name(&self) -> String {
+        format!("dense {}x{}", self.matrix.inputs(), self.matrix.outputs())
+    }
+
     fn row_bytes(&self) -> usize {
         match self.output {
             StepOutput::Bytes { .. } => self.matrix.outputs(),
@@ -203,6 +215,10 @@ impl Step for DenseStep {
 
     fn products(&self) -> usize {
         self.matrix.inputs() * self.matrix.outputs()
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.matrix.bytes()
     }
 
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
