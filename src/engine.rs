@@ -5,7 +5,13 @@
 //!   for each chunk of its rows                  (sized for the cache)
 //!     for each step: one buffer of rows -> the other
 //! ```
-//! Rows never meet, so neither split changes a bit of the result.
+//! Rows never meet, so neither split changes a bit of the result. A batch of few rows is split by
+//! outputs instead, in `by_outputs.rs`.
+
+mod by_outputs;
+mod profile;
+
+pub use profile::StepInfo;
 
 use crate::error::{Error, Result};
 use crate::kernels::{self, Kernel};
@@ -17,6 +23,10 @@ use crate::tensor::{Element, Output, TensorType, Values};
 
 /// Below this many multiplications per thread, another thread costs more than it saves.
 const PRODUCTS_PER_THREAD: usize = 8 << 20;
+
+/// Batches of fewer rows are split by outputs, larger ones by rows: a tile of few rows does not keep
+/// the multipliers busy, and each thread would read all weights for it.
+const ROWS_PER_THREAD: usize = 4;
 
 /// Rows that go through the steps together take about this much: they stay in a second-level cache,
 /// with room for a panel of weights, while all panels are applied to them. More only where weights
@@ -174,6 +184,12 @@ impl Engine {
         self.products
     }
 
+    /// Rows that go through the steps together: a batch of more is cut into chunks, and each chunk
+    /// reads all weights once.
+    pub fn chunk_rows(&self) -> usize {
+        self.chunk
+    }
+
     /// Working memory for [`Engine::run`] with any number of rows.
     pub fn scratch(&self) -> Scratch {
         self.scratch_for(self.chunk)
@@ -185,7 +201,6 @@ impl Engine {
     /// # Panics
     /// Like [`Vec::with_capacity`], if `rows` is beyond what memory can hold.
     pub fn scratch_for(&self, rows: usize) -> Scratch {
-        let threads = if self.whole_batch { 1 } else { self.threads };
         let rows = rows.max(1);
         let arena = || Arena {
             buffers: [(); 2].map(|()| aligned(rows.saturating_mul(self.row_bytes))),
@@ -198,7 +213,7 @@ impl Engine {
                 list: vec![0; self.groups],
             },
         };
-        Scratch { arenas: (0..threads).map(|_| arena()).collect() }
+        Scratch { arenas: (0..self.threads).map(|_| arena()).collect() }
     }
 
     /// Runs the rows of `input` through the network, into `output`. Allocates nothing, but for
@@ -219,24 +234,43 @@ impl Engine {
         output: impl Into<Output<'o>>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let (input, output) = (input.into(), output.into());
-        let rows = self.input.rows(&input, "input")?;
+        let input = input.into();
+        let batch = self.batch(&input, output.into(), scratch)?;
+        let threads = self.threads.min(scratch.arenas.len());
+        let parts = batch.rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD;
+        let parts = parts.clamp(1, threads);
+        if parts > 1 && (self.whole_batch || batch.rows < ROWS_PER_THREAD * parts) {
+            let (arena, others) = scratch.arenas[..parts].split_first_mut().expect("one at least");
+            return self.by_outputs(batch, arena, others);
+        }
+        self.parts(batch, &mut scratch.arenas[..parts])
+    }
+
+    /// Checks what a caller gives against the model and the scratch.
+    fn batch<'b>(
+        &self,
+        input: &'b Values<'_>,
+        output: Output<'b>,
+        scratch: &Scratch,
+    ) -> Result<Batch<'b>> {
+        let rows = self.input.rows(input, "input")?;
         let output_rows = self.output.rows_of(output.element_name(), output.len(), "output")?;
         if rows != output_rows {
             return Err(Error::input(format!(
                 "{rows} input rows, but room for {output_rows} output rows"
             )));
         }
-        let capacity = scratch.arenas[0].capacity(self.row_bytes);
-        if capacity == 0 {
+        let arena = &scratch.arenas[0];
+        if !arena.holds(1, self.row_bytes) {
             return Err(Error::input("the scratch was made by an engine with narrower rows"));
         }
-        if self.whole_batch && rows > capacity {
+        if self.whole_batch && !arena.holds(rows, self.row_bytes) {
+            let capacity = arena.capacity(self.row_bytes);
             return Err(Error::input(format!(
                 "a batch of {rows} rows is quantized per tensor, but the scratch holds {capacity}"
             )));
         }
-        let input = match &input {
+        let input = match input {
             Values::F32(values) => bytemuck::cast_slice(values),
             Values::U32(values) => bytemuck::cast_slice(values),
             Values::I8(values) => bytemuck::cast_slice(values),
@@ -248,10 +282,7 @@ impl Engine {
             Output::I8(values) => bytemuck::cast_slice_mut(values),
             Output::U8(values) => values,
         };
-        let parts = (rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD).min(rows);
-        let threads = if self.whole_batch { 1 } else { self.threads };
-        let parts = parts.clamp(1, threads.min(scratch.arenas.len()));
-        self.parts(Batch { input, output, rows, first: 0 }, &mut scratch.arenas[..parts])
+        Ok(Batch { input, output, rows, first: 0 })
     }
 
     /// Splits a batch over as many threads as there are arenas.
@@ -264,14 +295,28 @@ impl Engine {
             let (first, second) = rayon::join(|| self.parts(first, a), || self.parts(second, b));
             return first.and(second);
         }
-        let arena = &mut arenas[0];
+        self.chunks(batch, &mut arenas[0], |step, input, output, per_row| {
+            step.run(input, output, per_row)
+        })
+    }
+
+    /// Runs a batch in chunks that fit an arena. `each` runs a step.
+    fn chunks(
+        &self,
+        batch: Batch<'_>,
+        arena: &mut Arena,
+        mut each: impl FnMut(&dyn Step, Rows<'_>, RowsMut<'_>, &mut PerRow) -> Result<()>,
+    ) -> Result<()> {
+        if arena.holds(batch.rows, self.row_bytes) {
+            return self.chunk(batch, arena, &mut each);
+        }
         let capacity = arena.capacity(self.row_bytes);
         let mut rest = batch;
         for chunks in (1..=rest.rows.div_ceil(capacity)).rev() {
             // As equal as can be: a chunk of a few rows would waste the weights it reads.
             let rows = rest.rows.div_ceil(chunks);
             let (chunk, after) = self.split(rest, rows);
-            self.chunk(chunk, arena)?;
+            self.chunk(chunk, arena, &mut each)?;
             rest = after;
         }
         Ok(())
@@ -290,7 +335,12 @@ impl Engine {
     }
 
     /// Runs all steps on rows that fit an arena.
-    fn chunk(&self, batch: Batch<'_>, arena: &mut Arena) -> Result<()> {
+    fn chunk(
+        &self,
+        batch: Batch<'_>,
+        arena: &mut Arena,
+        mut each: impl FnMut(&dyn Step, Rows<'_>, RowsMut<'_>, &mut PerRow) -> Result<()>,
+    ) -> Result<()> {
         let count = batch.rows;
         arena.per_row.first = batch.first;
         let mut output = Some(batch.output);
@@ -310,7 +360,7 @@ impl Engine {
                 let bytes = output.take().expect("one step is the last");
                 RowsMut { bytes, stride, width: stride, count }
             };
-            step.run(input, output, &mut arena.per_row)?;
+            each(&**step, input, output, &mut arena.per_row)?;
         }
         Ok(())
     }
@@ -326,6 +376,13 @@ struct Batch<'a> {
 }
 
 impl Arena {
+    /// Whether so many rows fit. To find out how many takes a division, which a short run would
+    /// notice.
+    fn holds(&self, rows: usize, row_bytes: usize) -> bool {
+        let bytes = rows.saturating_mul(row_bytes);
+        rows <= self.per_row.sums.len() && bytes <= 64 * self.buffers[0].len()
+    }
+
     /// How many rows fit.
     fn capacity(&self, row_bytes: usize) -> usize {
         let rows = self.per_row.sums.len();

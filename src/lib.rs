@@ -19,7 +19,7 @@ mod record;
 mod step;
 mod tensor;
 
-pub use engine::{Engine, Scratch};
+pub use engine::{Engine, Scratch, StepInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use model::{Golden, MAX_LAYERS, MAX_NAME_BYTES, MAX_WIDTH, Model, ModelBuilder};
 pub use pack::{PackedMatrix, WeightLayout};

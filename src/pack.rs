@@ -1,6 +1,7 @@
 //! Packed weights: a matrix in the order one kernel reads it.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 
@@ -190,7 +191,15 @@ impl PackedMatrix {
         padded
     }
 
-    /// Runs the kernel. Only a single row is ever looked at for zeros to skip.
+    /// Outputs of a panel: what is computed together.
+    pub(crate) fn panel(&self) -> usize {
+        match self.lanes {
+            Lanes::Outputs => self.kernel.vectors() * self.kernel.lanes(),
+            Lanes::Inputs => self.outputs,
+        }
+    }
+
+    /// Runs the kernel on all panels; see [`PackedMatrix::run_panels`].
     pub(crate) fn run(
         &self,
         constants: &[i32],
@@ -198,8 +207,33 @@ impl PackedMatrix {
         skip: Option<Skip<'_>>,
         epilogue: Epilogue<'_>,
     ) {
-        let packed = &bytemuck::cast_slice(&self.packed)[..self.packed_bytes];
-        let weights = Weights { packed, inputs: self.inputs, outputs: self.outputs, constants };
+        self.run_panels(0..self.outputs.div_ceil(self.panel()), constants, inputs, skip, epilogue);
+    }
+
+    /// Runs the kernel on some panels. All arrays per output begin with the first panel's, and so do
+    /// the output rows. Only a single row is ever looked at for zeros to skip.
+    pub(crate) fn run_panels(
+        &self,
+        panels: Range<usize>,
+        constants: &[i32],
+        inputs: &Inputs<'_>,
+        skip: Option<Skip<'_>>,
+        epilogue: Epilogue<'_>,
+    ) {
+        let packed: &[u8] = &bytemuck::cast_slice(&self.packed)[..self.packed_bytes];
+        let panel = self.panel();
+        let outputs = panels.start * panel..self.outputs.min(panels.end * panel);
+        let vectors = outputs.len().div_ceil(self.kernel.lanes());
+        let constants = &constants[..vectors * self.kernel.lanes()];
+        let packed = match self.lanes {
+            Lanes::Inputs => packed,
+            Lanes::Outputs => {
+                let vector_bytes = self.groups() * self.kernel.loops(self.lanes).weight_bytes;
+                let first = panels.start * self.kernel.vectors();
+                &packed[first * vector_bytes..(first + vectors) * vector_bytes]
+            }
+        };
+        let weights = Weights { packed, inputs: self.inputs, outputs: outputs.len(), constants };
         match self.lanes {
             Lanes::Outputs => (self.kernel.sum_by_outputs)(&weights, inputs, skip, epilogue),
             Lanes::Inputs => (self.kernel.sum_by_inputs)(&weights, inputs, epilogue),

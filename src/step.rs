@@ -1,5 +1,7 @@
 //! Steps: what an engine executes, each from one buffer of rows into another.
 
+use core::ops::Range;
+
 use crate::error::Result;
 use crate::quant::Int8;
 
@@ -55,6 +57,11 @@ pub(crate) struct RowsMut<'a> {
 }
 
 impl RowsMut<'_> {
+    /// The same rows, to be written more than once.
+    pub(crate) fn reborrow(&mut self) -> RowsMut<'_> {
+        RowsMut { bytes: self.bytes, ..*self }
+    }
+
     /// The rows, each cut to `width` elements.
     pub(crate) fn iter<T: bytemuck::Pod>(
         &mut self,
@@ -112,6 +119,9 @@ pub(crate) struct PerRow {
 
 /// One piece of a compiled network.
 pub(crate) trait Step: Send + Sync + std::fmt::Debug {
+    /// What it does, for those who look where time goes: `dense 784x256`.
+    fn name(&self) -> String;
+
     /// Bytes of an output row.
     fn row_bytes(&self) -> usize;
 
@@ -130,9 +140,42 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         0
     }
 
+    /// Bytes that a run reads once, however many rows there are.
+    fn weight_bytes(&self) -> usize {
+        0
+    }
+
+    /// The step as one that several threads can share, if they can.
+    fn split(&self) -> Option<&dyn SplitStep> {
+        None
+    }
+
     /// Computes the rows. `per_row` has room for as many rows as there are.
     ///
     /// # Errors
     /// What is wrong with a row names its place in the caller's batch.
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()>;
+}
+
+/// A step whose outputs can be computed some here, some there: they come in panels.
+pub(crate) trait SplitStep: Sync {
+    /// How many panels there are, at least one.
+    fn panels(&self) -> usize;
+
+    /// Where the outputs of some panels lie in an output row.
+    fn bytes_of(&self, panels: Range<usize>) -> Range<usize>;
+
+    /// What must be done once before panels are computed.
+    fn before(&self, input: &Rows<'_>, per_row: &mut PerRow);
+
+    /// Computes the outputs of some panels of all rows, and puts them at the beginning of the output
+    /// rows. `list` is [`PerRow::list`]'s room.
+    fn run_panels(
+        &self,
+        input: Rows<'_>,
+        output: RowsMut<'_>,
+        per_row: &PerRow,
+        list: &mut [u32],
+        panels: Range<usize>,
+    );
 }

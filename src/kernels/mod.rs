@@ -89,6 +89,7 @@ pub struct Kernel {
     vectors: usize,
     rows: usize,
     detect: fn() -> bool,
+    needs: &'static [&'static str],
     by_outputs: Loops,
     by_inputs: Loops,
     pub(crate) sum_by_outputs:
@@ -138,6 +139,38 @@ static KERNELS: &[Kernel] = &[
     one::<portable::Native>("portable"),
 ];
 
+/// A line of the table of kernels, to be listed: only one that this CPU can run hands out its
+/// [`Kernel`].
+#[derive(Clone, Copy, Debug)]
+pub struct Entry(&'static Kernel);
+
+impl Entry {
+    /// The kernel's name, as [`Kernel::name`] has it.
+    pub fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// How it gets exact signed products.
+    pub fn technique(&self) -> Technique {
+        self.0.technique()
+    }
+
+    /// The kernel, if this CPU can run it.
+    pub fn kernel(&self) -> Option<&'static Kernel> {
+        (self.0.detect)().then_some(self.0)
+    }
+
+    /// The instruction sets that the kernel needs and this CPU lacks, as Rust names them.
+    pub fn missing(&self) -> Vec<&'static str> {
+        self.0.needs.iter().copied().filter(|feature| !has(feature)).collect()
+    }
+}
+
+/// All kernels of this architecture, those that this CPU cannot run among them, fastest first.
+pub fn all() -> impl Iterator<Item = Entry> {
+    KERNELS.iter().map(Entry)
+}
+
 /// The kernels that this CPU can run, fastest first. Never empty.
 pub fn available() -> impl Iterator<Item = &'static Kernel> {
     KERNELS.iter().filter(|kernel| (kernel.detect)())
@@ -161,7 +194,8 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
     match (kernel.detect)() {
         true => Ok(kernel),
         false => {
-            let message = format!("this CPU cannot run the kernel {name}");
+            let missing = Entry(kernel).missing().join(", ");
+            let message = format!("this CPU cannot run the kernel {name}: it lacks {missing}");
             Err(Error::new(ErrorKind::Kernel, message))
         }
     }
@@ -181,6 +215,7 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
         vectors: P::VECTORS,
         rows: P::ROWS,
         detect: || P::Vector::detect().is_some(),
+        needs: P::Vector::NEEDS,
         by_outputs: Loops { technique: P::TECHNIQUE, weight_bytes: P::WEIGHT_BYTES },
         by_inputs: Loops { technique: D::TECHNIQUE, weight_bytes: D::WEIGHT_BYTES },
         sum_by_outputs: sum::by_outputs::<P>,
@@ -269,6 +304,18 @@ fn prepare<P: Broadcast>(row: &[u8], prepared: &mut [u8]) -> i32 {
     }
     let prepared = bytemuck::cast_slice_mut(prepared);
     proven::<P::Vector>().vectorize(Prepare::<P> { row, prepared })
+}
+
+/// Whether the CPU has an instruction set that some kernel needs.
+fn has(feature: &str) -> bool {
+    #[cfg(target_arch = "x86_64")]
+    let has = x86_64::has(feature);
+    #[cfg(not(target_arch = "x86_64"))]
+    let has = {
+        let _ = feature; // nothing is needed here
+        false
+    };
+    has
 }
 
 /// The value of `I` that proves the CPU has it, inside a function of a kernel.

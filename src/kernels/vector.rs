@@ -20,6 +20,9 @@ pub(crate) trait Vector: Copy {
     /// A yes or no for each of `LANES`.
     type Mask: Copy;
 
+    /// The CPU features that [`Vector::detect`] looks for, as Rust names them, for listings.
+    const NEEDS: &'static [&'static str] = &[];
+
     /// Whether this CPU can.
     fn detect() -> Option<Self>;
 

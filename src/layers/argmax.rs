@@ -55,6 +55,10 @@ struct ArgmaxStep {
 }
 
 impl Step for ArgmaxStep {
+    fn name(&self) -> String {
+        "argmax".into()
+    }
+
     fn row_bytes(&self) -> usize {
         4
     }

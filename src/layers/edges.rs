@@ -66,6 +66,10 @@ struct QuantizeStep {
 }
 
 impl Step for QuantizeStep {
+    fn name(&self) -> String {
+        "quantize".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.width
     }
@@ -125,6 +129,10 @@ struct DequantizeStep {
 }
 
 impl Step for DequantizeStep {
+    fn name(&self) -> String {
+        "dequantize".into()
+    }
+
     fn row_bytes(&self) -> usize {
         4 * self.width
     }

@@ -96,6 +96,10 @@ struct TableStep {
 }
 
 impl Step for TableStep {
+    fn name(&self) -> String {
+        "table".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.width
     }
@@ -117,6 +121,10 @@ struct FunctionStep {
 }
 
 impl Step for FunctionStep {
+    fn name(&self) -> String {
+        "pointwise".into()
+    }
+
     fn row_bytes(&self) -> usize {
         4 * self.width
     }
@@ -137,6 +145,10 @@ struct FloatStep {
 }
 
 impl Step for FloatStep {
+    fn name(&self) -> String {
+        self.activation.to_string()
+    }
+
     fn row_bytes(&self) -> usize {
         4 * self.width
     }

@@ -51,6 +51,10 @@ struct SoftmaxStep {
 }
 
 impl Step for SoftmaxStep {
+    fn name(&self) -> String {
+        "softmax".into()
+    }
+
     fn row_bytes(&self) -> usize {
         4 * self.width
     }

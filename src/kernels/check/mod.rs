@@ -387,6 +387,13 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn the_table_is_sound() {
     let names: std::collections::HashSet<_> = super::KERNELS.iter().map(Kernel::name).collect();
     assert_eq!(names.len(), super::KERNELS.len(), "two kernels share a name");
+    for entry in super::all() {
+        let (name, missing) = (entry.name(), entry.missing());
+        assert_eq!(entry.kernel().is_some(), missing.is_empty(), "{name} lacks {missing:?}");
+        if let Err(error) = super::by_name(name) {
+            assert!(error.to_string().contains(&missing.join(", ")), "{error}");
+        }
+    }
     for kernel in available() {
         assert!(std::ptr::eq(super::by_name(kernel.name()).expect("it is available"), kernel));
         let (mr, nr, kr) = kernel.tile();

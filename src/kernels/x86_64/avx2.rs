@@ -19,6 +19,8 @@ use crate::kernels::{GROUP, Technique};
 pub(crate) struct Avx2;
 
 impl Features for Avx2 {
+    const NEEDS: &'static [&'static str] = &["avx2"];
+
     fn detect() -> bool {
         is_x86_feature_detected!("avx2")
     }

@@ -19,6 +19,8 @@ use crate::kernels::{GROUP, Technique};
 pub(crate) struct Vnni;
 
 impl Features for Vnni {
+    const NEEDS: &'static [&'static str] = &["avx512f", "avx512bw", "avx512vnni"];
+
     fn detect() -> bool {
         is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512bw")

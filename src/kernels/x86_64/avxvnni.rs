@@ -16,6 +16,8 @@ use crate::kernels::{GROUP, Technique};
 pub(crate) struct Vnni;
 
 impl Features for Vnni {
+    const NEEDS: &'static [&'static str] = &["avx2", "avxvnni"];
+
     fn detect() -> bool {
         is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
     }

@@ -12,6 +12,9 @@ pub(crate) struct V256<F>(PhantomData<F>);
 
 /// A set of CPU features whose vectors these are.
 pub(crate) trait Features: Copy {
+    /// Their names.
+    const NEEDS: &'static [&'static str];
+
     /// Whether this CPU has them.
     fn detect() -> bool;
 
@@ -29,6 +32,8 @@ impl<F: Features> Vector for V256<F> {
     type Float = __m256;
     type Bytes = __m256i;
     type Mask = __m256;
+
+    const NEEDS: &'static [&'static str] = F::NEEDS;
 
     #[inline(always)]
     fn detect() -> Option<Self> {

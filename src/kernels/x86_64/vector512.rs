@@ -11,6 +11,9 @@ pub(crate) struct V512<F>(PhantomData<F>);
 
 /// A set of CPU features whose vectors these are.
 pub(crate) trait Features: Copy {
+    /// Their names.
+    const NEEDS: &'static [&'static str];
+
     /// Whether this CPU has them.
     fn detect() -> bool;
 
@@ -34,6 +37,8 @@ impl<F: Features> Vector for V512<F> {
     type Float = __m512;
     type Bytes = __m512i;
     type Mask = __mmask16;
+
+    const NEEDS: &'static [&'static str] = F::NEEDS;
 
     #[inline(always)]
     fn detect() -> Option<Self> {

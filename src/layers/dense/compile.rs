@@ -1,6 +1,8 @@
 //! The steps that compute a dense layer: bring the inputs into the form the kernel reads, if they
 //! are not in it, and multiply.
 
+use core::ops::Range;
+
 use super::{Bias, Dense, DenseInput, DenseOutput, batch_params, row_params};
 use crate::error::Result;
 use crate::kernels::sum::{Correction, Epilogue, Inputs, Skip};
@@ -9,7 +11,7 @@ use crate::layers::Place;
 use crate::layers::edges::{expect_int8, quantizer, refuse_nan};
 use crate::pack::PackedMatrix;
 use crate::quant::{QuantParams, Rounding, multiplier, select_max, select_min};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step, crowded, map};
+use crate::step::{Form, PerRow, Rows, RowsMut, SplitStep, Step, crowded, map};
 
 impl Dense<'_> {
     /// Adds the layer's steps.
@@ -123,6 +125,10 @@ struct CopyStep {
 }
 
 impl Step for CopyStep {
+    fn name(&self) -> String {
+        "copy".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.row_bytes
     }
@@ -144,6 +150,10 @@ struct PrepareStep {
 }
 
 impl Step for PrepareStep {
+    fn name(&self) -> String {
+        "prepare".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.row_bytes
     }
@@ -177,6 +187,10 @@ struct DynamicQuantizeStep {
 }
 
 impl Step for DynamicQuantizeStep {
+    fn name(&self) -> String {
+        "quantize by range".into()
+    }
+
     fn row_bytes(&self) -> usize {
         self.width
     }
@@ -246,6 +260,10 @@ enum StepOutput {
 }
 
 impl Step for DenseStep {
+    fn name(&self) -> String {
+        format!("dense {}x{}", self.matrix.inputs(), self.matrix.outputs())
+    }
+
     fn row_bytes(&self) -> usize {
         match self.output {
             StepOutput::Bytes { .. } => self.matrix.outputs(),
@@ -261,15 +279,64 @@ impl Step for DenseStep {
         self.matrix.skippable_groups()
     }
 
+    fn weight_bytes(&self) -> usize {
+        self.matrix.bytes()
+    }
+
+    fn split(&self) -> Option<&dyn SplitStep> {
+        (self.panels() > 1).then_some(self)
+    }
+
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        self.before(&input, per_row);
+        let mut list = core::mem::take(&mut per_row.list);
+        self.run_panels(input, output, per_row, &mut list, 0..self.panels());
+        per_row.list = list;
+        Ok(())
+    }
+}
+
+impl DenseStep {
+    /// The outputs of some panels.
+    fn outputs_of(&self, panels: &Range<usize>) -> Range<usize> {
+        let end = |panels: usize| (panels * self.matrix.panel()).min(self.matrix.outputs());
+        end(panels.start)..end(panels.end)
+    }
+}
+
+impl SplitStep for DenseStep {
+    fn panels(&self) -> usize {
+        self.matrix.outputs().div_ceil(self.matrix.panel())
+    }
+
+    fn bytes_of(&self, panels: Range<usize>) -> Range<usize> {
+        let Range { start, end } = self.outputs_of(&panels);
+        let bytes = self.row_bytes() / self.matrix.outputs();
+        start * bytes..end * bytes
+    }
+
+    fn before(&self, input: &Rows<'_>, per_row: &mut PerRow) {
         if self.weight_zero_columns.is_some() && self.matrix.prepare().is_none() {
-            sum_rows(&input, self.matrix.inputs(), self.form, per_row);
+            sum_rows(input, self.matrix.inputs(), self.form, per_row);
         }
+    }
+
+    fn run_panels(
+        &self,
+        input: Rows<'_>,
+        output: RowsMut<'_>,
+        per_row: &PerRow,
+        list: &mut [u32],
+        panels: Range<usize>,
+    ) {
+        // All arrays per output begin with the first panel's.
+        let first = self.outputs_of(&panels).start;
         fn correction<'a>(
             rows: &'a [i32],
             columns: &'a Option<Vec<i32>>,
+            first: usize,
         ) -> Option<Correction<'a>> {
-            columns.as_ref().map(|columns| Correction { rows, columns })
+            columns.as_ref().map(|columns| Correction { rows, columns: &columns[first..] })
         }
         let inputs = Inputs {
             bytes: input.bytes,
@@ -277,35 +344,39 @@ impl Step for DenseStep {
             rows: input.count,
             row_constants: self.matrix.prepare().map(|_| &per_row.constants[..]),
             corrections: [
-                correction(&per_row.zero_points, &self.input_zero_columns),
-                correction(&per_row.sums, &self.weight_zero_columns),
+                correction(&per_row.zero_points, &self.input_zero_columns, first),
+                correction(&per_row.sums, &self.weight_zero_columns, first),
             ],
         };
         let RowsMut { bytes, stride, width, .. } = output;
+        let width = width.min(stride);
         let epilogue = match &self.output {
-            StepOutput::Bytes { multipliers, narrow } => {
-                Epilogue::Bytes { out: bytes, stride, width, multipliers, narrow: *narrow }
-            }
+            StepOutput::Bytes { multipliers, narrow } => Epilogue::Bytes {
+                out: bytes,
+                stride,
+                width,
+                multipliers: &multipliers[first..],
+                narrow: *narrow,
+            },
             StepOutput::Float { scales, bias, min, max } => Epilogue::Float {
                 out: bytemuck::cast_slice_mut(bytes),
                 stride: stride / 4,
                 width: width / 4,
-                scales,
+                scales: &scales[first..],
                 row_scales: self.input_zero_columns.as_ref().map(|_| &per_row.scales[..]),
-                bias: bias.as_deref(),
+                bias: bias.as_deref().map(|bias| &bias[first..]),
                 min: *min,
                 max: *max,
             },
         };
         let zero_points = &per_row.zero_points;
         // A scratch that another engine made may have too little room for a list.
-        let skips = input.count == 1 && per_row.list.len() >= self.matrix.skippable_groups();
+        let skips = input.count == 1 && list.len() >= self.matrix.skippable_groups();
         let skip = self.skip.as_ref().filter(|_| skips).map(|skip| Skip {
             zero: skip.zero.unwrap_or_else(|| self.form.byte(zero_points[0] as i8)),
-            constants: &skip.constants,
-            list: &mut per_row.list,
+            constants: &skip.constants[first..],
+            list,
         });
-        self.matrix.run(&self.constants, &inputs, skip, epilogue);
-        Ok(())
+        self.matrix.run_panels(panels, &self.constants[first..], &inputs, skip, epilogue);
     }
 }

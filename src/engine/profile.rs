@@ -1,0 +1,73 @@
+//! Where an engine's time goes: its steps, and how long each takes.
+
+use std::time::{Duration, Instant};
+
+use super::{Engine, Scratch};
+use crate::error::Result;
+use crate::tensor::{Output, Values};
+
+/// What an engine executes for a layer, or for a part of one; see [`Engine::steps`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StepInfo {
+    /// What it does: `dense 784x256`.
+    pub name: String,
+    /// Multiplications per row.
+    pub products: usize,
+    /// Bytes of packed weights, which each chunk of rows reads once.
+    pub weight_bytes: usize,
+    /// Bytes of an input row.
+    pub input_bytes: usize,
+    /// Bytes of an output row.
+    pub output_bytes: usize,
+}
+
+impl Engine {
+    /// The steps that rows go through, in order. A layer that begins with other rows than the kernel
+    /// reads has one more, which makes them; how a layer is cut may change from release to release.
+    pub fn steps(&self) -> impl ExactSizeIterator<Item = StepInfo> {
+        self.steps.iter().enumerate().map(|(i, step)| StepInfo {
+            name: step.name(),
+            products: step.products(),
+            weight_bytes: step.weight_bytes(),
+            input_bytes: match i {
+                0 => self.input.row_bytes(),
+                _ => self.steps[i - 1].row_bytes(),
+            },
+            output_bytes: step.row_bytes(),
+        })
+    }
+
+    /// Runs the rows as [`Engine::run`] does, on one thread, and answers how long each of the
+    /// [`Engine::steps`] took for all rows.
+    ///
+    /// Each step runs `repeats` times (at least once) between two looks at the clock, which take
+    /// longer than a short step, before the next step has its turn; the answer is the time of all
+    /// of them. What is repeated finds its weights and rows in the nearest cache that holds
+    /// them, so the sum over the steps can be less than a run takes: repeat no more than it takes to
+    /// hide the clock.
+    ///
+    /// # Errors
+    /// Those of [`Engine::run`].
+    pub fn profile<'i, 'o>(
+        &self,
+        input: impl Into<Values<'i>>,
+        output: impl Into<Output<'o>>,
+        scratch: &mut Scratch,
+        repeats: u32,
+    ) -> Result<Vec<Duration>> {
+        let input = input.into();
+        let batch = self.batch(&input, output.into(), scratch)?;
+        let mut times = vec![Duration::ZERO; self.steps.len()];
+        let mut steps = (0..times.len()).cycle();
+        self.chunks(batch, &mut scratch.arenas[0], |step, input, mut output, per_row| {
+            let start = Instant::now();
+            for _ in 0..repeats.max(1) {
+                step.run(input, output.reborrow(), per_row)?;
+            }
+            times[steps.next().expect("endless")] += start.elapsed();
+            Ok(())
+        })?;
+        Ok(times)
+    }
+}
