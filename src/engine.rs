@@ -1,4 +1,4 @@
-//! Engines: a model compiled for one kernel.
+//! Engines: a model compiled for the kernels of this CPU.
 //!
 //! ```text
 //! for each part of the batch                    (one per thread)
@@ -15,7 +15,7 @@ pub use profile::StepInfo;
 
 use crate::error::{Error, Result};
 use crate::kernels::{self, Kernel};
-use crate::layers::Place;
+use crate::layers::{Layer, Place};
 use crate::model::Model;
 use crate::pack::{Line, aligned};
 use crate::step::{Form, PerRow, Rows, RowsMut, Step, stride};
@@ -36,7 +36,7 @@ const CHUNK_BYTES: usize = 512 << 10;
 /// Chunks are whole tiles, for the tiles of any kernel.
 const TILE_ROWS: usize = 12;
 
-/// A [`Model`] compiled for one kernel of this CPU, ready to run. It is never changed by running,
+/// A [`Model`] compiled for the kernels of this CPU, ready to run. It is never changed by running,
 /// so that any number of threads may share one, each with its own [`Scratch`].
 ///
 /// ```
@@ -57,7 +57,8 @@ const TILE_ROWS: usize = 12;
 /// ```
 #[derive(Debug)]
 pub struct Engine {
-    kernel: &'static Kernel,
+    /// One for each layer.
+    kernels: Vec<&'static Kernel>,
     steps: Vec<Box<dyn Step>>,
     input: TensorType,
     output: TensorType,
@@ -90,12 +91,13 @@ struct Arena {
 }
 
 impl Engine {
-    /// Compiles a model for the best kernel of this CPU.
+    /// Compiles a model for the kernels of this CPU: for each layer the one that its shape suits
+    /// best, by [`Kernel::cost`].
     ///
     /// # Errors
     /// None for a model that this release can build or read.
     pub fn new(model: &Model<'_>) -> Result<Self> {
-        Self::compile(model, kernels::best())
+        Self::compile(model, None)
     }
 
     /// Compiles a model for the kernel of this name. The results are the same bits.
@@ -104,23 +106,33 @@ impl Engine {
     /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if there is no such kernel, or this CPU
     /// cannot run it.
     pub fn with_kernel(model: &Model<'_>, name: &str) -> Result<Self> {
-        Self::compile(model, kernels::by_name(name)?)
+        Self::compile(model, Some(kernels::by_name(name)?))
     }
 
-    fn compile(model: &Model<'_>, kernel: &'static Kernel) -> Result<Self> {
-        let inner = Form { flip: kernel.technique().flip() };
+    fn compile(model: &Model<'_>, kernel: Option<&'static Kernel>) -> Result<Self> {
+        let kernels: Vec<&'static Kernel> = model
+            .layers()
+            .map(|(layer, input, output)| {
+                kernel.unwrap_or_else(|| match layer {
+                    Layer::Dense(_) => kernels::best_for(input.width, output.width),
+                    _ => kernels::best(),
+                })
+            })
+            .collect();
+        // Rows have the form that the layer which reads them wants, but for the caller's.
+        let inner = |i: usize| Form { flip: kernels[i].technique().flip() };
         let outer = |of: TensorType| match of.element {
             Element::Int8(params) => Form::of(params.kind()),
-            _ => inner,
+            _ => inner(0),
         };
         let mut steps = Vec::new();
         let last = model.layers().len() - 1;
         for (i, (layer, input, output)) in model.layers().enumerate() {
             let place = Place {
-                kernel,
+                kernel: kernels[i],
                 input,
-                input_form: if i == 0 { outer(input) } else { inner },
-                output_form: if i == last { outer(output) } else { inner },
+                input_form: if i == 0 { outer(input) } else { inner(i) },
+                output_form: if i == last { outer(output) } else { inner(i + 1) },
                 tight: i == 0,
             };
             layer.compile(&place, &mut steps)?;
@@ -135,7 +147,7 @@ impl Engine {
         let chunk_bytes = (products / 8).clamp(CHUNK_BYTES, 4 * CHUNK_BYTES);
         let chunk = chunk_bytes / row_bytes.max(input_bytes).max(512);
         Ok(Self {
-            kernel,
+            kernels,
             input: model.input(),
             output: model.output(),
             threads: default_threads(),
@@ -159,9 +171,14 @@ impl Engine {
         self
     }
 
-    /// The kernel that the model was compiled for.
+    /// The kernel of the first layer; most models have the same one for all.
     pub fn kernel(&self) -> &'static Kernel {
-        self.kernel
+        self.kernels[0]
+    }
+
+    /// The kernel of each layer.
+    pub fn kernels(&self) -> &[&'static Kernel] {
+        &self.kernels
     }
 
     /// The type of input rows.

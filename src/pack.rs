@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 
 use crate::error::{Error, Result};
 use crate::kernels::pack::Matrix;
-use crate::kernels::sum::{BY_INPUTS_MOST, Epilogue, Inputs, Skip, Weights};
+use crate::kernels::sum::{Epilogue, Inputs, Skip, Weights};
 use crate::kernels::{GROUP, Kernel, Lanes, Loops, Prepare};
 
 /// How a weight matrix lies in memory.
@@ -91,9 +91,9 @@ impl PackedMatrix {
         if weights.is_empty() {
             return Err(Error::model("a weight matrix without elements"));
         }
-        let lanes = lanes(kernel, outputs, inputs);
+        let (lanes, _) = kernel.lanes_for(inputs, outputs);
         let padded = outputs.next_multiple_of(kernel.lanes());
-        let Loops { technique, weight_bytes } = *kernel.loops(lanes);
+        let Loops { technique, weight_bytes, .. } = *kernel.loops(lanes);
         let groups = inputs.div_ceil(GROUP);
         let vectors = match lanes {
             Lanes::Outputs => padded / kernel.lanes() * groups,
@@ -274,17 +274,5 @@ impl PackedMatrix {
         let inputs = Inputs { bytes: &bytes, stride, rows, row_constants, corrections: [None; 2] };
         self.run(&self.corrections, &inputs, None, Epilogue::Int { out, width: self.outputs });
         Ok(())
-    }
-}
-
-/// What the lanes are to be, by the number of products of vectors.
-fn lanes(kernel: &Kernel, outputs: usize, inputs: usize) -> Lanes {
-    let groups = inputs.div_ceil(GROUP);
-    let by_outputs = outputs.div_ceil(kernel.lanes()) * groups;
-    // Adding up the lanes of a sum costs about as much as two products.
-    let by_inputs = outputs * (groups.div_ceil(kernel.lanes()) + 2);
-    match outputs <= BY_INPUTS_MOST && by_inputs < by_outputs {
-        true => Lanes::Inputs,
-        false => Lanes::Outputs,
     }
 }

@@ -18,7 +18,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use vector::{Broadcast, Direct, Op, Vector};
+use vector::{Broadcast, Direct, Op, Product, Vector};
 pub(crate) use vector::{Narrow, Table};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -122,6 +122,8 @@ pub(crate) type Prepare = fn(&[u8], &mut [u8]) -> i32;
 #[derive(Debug)]
 pub(crate) struct Loops {
     pub technique: Technique,
+    /// Operations on vectors of one product.
+    pub operations: usize,
     /// Bytes of one vector's weights for one group of inputs a lane.
     pub weight_bytes: usize,
 }
@@ -181,6 +183,13 @@ pub fn best() -> &'static Kernel {
     available().next().expect("the portable kernel runs everywhere")
 }
 
+/// The kernel that this CPU computes a dense layer of this shape with fastest, by
+/// [`Kernel::cost`]; the first one of [`available`] among equals.
+pub fn best_for(inputs: usize, outputs: usize) -> &'static Kernel {
+    let cheapest = available().min_by_key(|kernel| kernel.cost(inputs, outputs));
+    cheapest.expect("the portable kernel runs everywhere")
+}
+
 /// The kernel of this name.
 ///
 /// # Errors
@@ -216,8 +225,8 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
         rows: P::ROWS,
         detect: || P::Vector::detect().is_some(),
         needs: P::Vector::NEEDS,
-        by_outputs: Loops { technique: P::TECHNIQUE, weight_bytes: P::WEIGHT_BYTES },
-        by_inputs: Loops { technique: D::TECHNIQUE, weight_bytes: D::WEIGHT_BYTES },
+        by_outputs: loops::<P>(),
+        by_inputs: loops::<D>(),
         sum_by_outputs: sum::by_outputs::<P>,
         sum_by_inputs: sum::by_inputs::<D>,
         pack_by_outputs: pack::pack_by_outputs::<P>,
@@ -239,6 +248,10 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
     }
 }
 
+const fn loops<P: Product>() -> Loops {
+    Loops { technique: P::TECHNIQUE, operations: P::OPERATIONS, weight_bytes: P::WEIGHT_BYTES }
+}
+
 impl Kernel {
     /// Architecture, instruction set and technique: `x86_64-avx512vnni-offset`.
     pub fn name(&self) -> &'static str {
@@ -253,6 +266,26 @@ impl Kernel {
     /// MR, NR, KR: rows, outputs and inputs of its largest register tile.
     pub fn tile(&self) -> (usize, usize, usize) {
         (self.rows, self.vectors * self.lanes, GROUP)
+    }
+
+    /// What a row of a dense layer costs, in operations on vectors: products of padded vectors,
+    /// times the operations of a product. A model of the instructions, not a measurement.
+    pub fn cost(&self, inputs: usize, outputs: usize) -> usize {
+        self.lanes_for(inputs, outputs).1
+    }
+
+    /// What the lanes are to be for a shape, and what a row then costs.
+    pub(crate) fn lanes_for(&self, inputs: usize, outputs: usize) -> (Lanes, usize) {
+        let groups = inputs.div_ceil(GROUP);
+        let by_outputs = outputs.div_ceil(self.lanes).saturating_mul(groups);
+        let by_outputs = by_outputs.saturating_mul(self.by_outputs.operations);
+        // Adding up the lanes of a sum takes about as long as two products.
+        let by_inputs = outputs.saturating_mul(groups.div_ceil(self.lanes) + 2);
+        let by_inputs = by_inputs.saturating_mul(self.by_inputs.operations);
+        match outputs <= sum::BY_INPUTS_MOST && by_inputs < by_outputs {
+            true => (Lanes::Inputs, by_inputs),
+            false => (Lanes::Outputs, by_outputs),
+        }
     }
 
     /// Runs only the instructions of the products, `rounds` times over a whole tile, on data in

@@ -284,6 +284,7 @@ impl Product for Native {
     type Vector = Wide;
 
     const TECHNIQUE: Technique = Technique::Native;
+    const OPERATIONS: usize = 12;
     const WEIGHT_BYTES: usize = 64;
 
     /// Weights 0 and 2 of all lanes, weights 1 and 3 of all lanes.

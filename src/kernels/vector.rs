@@ -169,6 +169,9 @@ pub(crate) trait Product: Copy {
     type Vector: Vector;
 
     const TECHNIQUE: Technique;
+    /// Operations of [`Product::dot`], counted in vectors of the instruction set: what the choice
+    /// among kernels goes by.
+    const OPERATIONS: usize;
     /// Bytes that [`Product::pack`] makes of one vector's `LANES x 4` weights.
     const WEIGHT_BYTES: usize;
 

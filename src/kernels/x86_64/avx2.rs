@@ -47,6 +47,7 @@ impl Product for Positive {
     type Vector = V256<Avx2>;
 
     const TECHNIQUE: Technique = Technique::Positive;
+    const OPERATIONS: usize = 4;
     const WEIGHT_BYTES: usize = 64;
 
     /// |w|, and the mask of its sign.
@@ -91,6 +92,7 @@ impl Product for PositiveInputs {
     type Vector = V256<Avx2>;
 
     const TECHNIQUE: Technique = Technique::PositiveInputs;
+    const OPERATIONS: usize = 4;
     const WEIGHT_BYTES: usize = 32;
 
     type Weights = __m256i;

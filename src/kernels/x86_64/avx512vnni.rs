@@ -48,6 +48,7 @@ impl Product for Offset {
     type Vector = V512<Vnni>;
 
     const TECHNIQUE: Technique = Technique::Offset;
+    const OPERATIONS: usize = 1;
     const WEIGHT_BYTES: usize = 64;
 
     type Weights = __m512i;
@@ -110,6 +111,7 @@ impl Product for Positive {
     type Vector = V512<Vnni>;
 
     const TECHNIQUE: Technique = Technique::Positive;
+    const OPERATIONS: usize = 2;
     const WEIGHT_BYTES: usize = 128;
 
     /// |w|, and the mask of its sign.

@@ -44,6 +44,7 @@ impl Product for Offset {
     type Vector = V256<Vnni>;
 
     const TECHNIQUE: Technique = Technique::Offset;
+    const OPERATIONS: usize = 1;
     const WEIGHT_BYTES: usize = 32;
 
     type Weights = __m256i;
