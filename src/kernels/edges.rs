@@ -15,6 +15,7 @@ pub(crate) fn quantize<V: Vector>(real: &[f32], bytes: &mut [u8], by: &Quantizer
     let bytes = &mut bytes[..real.len()];
     let Quantizer { scale, narrow } = *by;
     // A power of two has an exact reciprocal: both operations round the same real number, once.
+    // (A subnormal scale, as a range may give, has a lower bit and is divided by.)
     let power_of_two = scale.to_bits().trailing_zeros() >= f32::MANTISSA_DIGITS - 1;
     if power_of_two {
         let by = 1.0 / scale;

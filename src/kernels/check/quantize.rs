@@ -7,7 +7,7 @@ use super::{
 };
 use crate::kernels::edges::{Dequantizer, Quantizer};
 use crate::kernels::{Kernel, Narrow, available};
-use crate::quant::{Int8, QuantParams};
+use crate::quant::{Int8, QuantParams, round_clamped};
 
 /// Quantizes `real` at any alignment, and with both forms of bytes.
 fn check_quantize(kernel: &Kernel, params: &QuantParams, real: &[f32], offset: usize) {
@@ -88,6 +88,23 @@ fn quantized_by_powers_of_two() {
         let near = (-40..40).map(|half| half as f32 * 0.5 * scale);
         let row: Vec<f32> = numbers.iter().flat_map(|&x| [x, -x]).chain(near).collect();
         available().for_each(|kernel| check_quantize(kernel, &params, &row, 0));
+    }
+}
+
+/// Scales found for rows of tiny numbers need not be normal, and have no reciprocal.
+#[test]
+fn quantized_by_subnormal_scales() {
+    let row: Vec<f32> = (-300..=300).map(|i| f32::from_bits(1 << 20) * i as f32).collect();
+    let narrow = Narrow::new(0, -128, 127, 0);
+    for bits in [1, 3, 1 << 20, 1 << 21, 1 << 22, 0x005A_5A5A, 0x007F_FFFF] {
+        let scale = f32::from_bits(bits);
+        let wanted: Vec<u8> =
+            row.iter().map(|x| round_clamped(x / scale, -128, 127) as u8).collect();
+        for kernel in available() {
+            let mut got = vec![0; row.len()];
+            assert!(!(kernel.quantize)(&row, &mut got, &Quantizer { scale, narrow }));
+            same(kernel, &scale, row.len(), got, wanted.iter().copied());
+        }
     }
 }
 
