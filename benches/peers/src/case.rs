@@ -1,4 +1,4 @@
-//! What is computed: the networks and batches that `networks.py` wrote.
+//! What is computed: the networks and batches that `generate.py` wrote.
 
 use std::path::{Path, PathBuf};
 
@@ -85,7 +85,7 @@ pub struct Case<'a> {
     pub network: &'a Network,
     /// How many rows.
     pub batch: usize,
-    /// Where `networks.py` wrote.
+    /// Where `generate.py` wrote.
     pub folder: &'a Path,
 }
 

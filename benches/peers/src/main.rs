@@ -19,7 +19,7 @@ use measure::{Outcome, Plan};
 #[derive(Parser)]
 #[command(about = "Measures signfold and its peers")]
 struct Arguments {
-    /// The folder that networks.py wrote
+    /// The folder that generate.py wrote
     #[arg(long)]
     models: PathBuf,
     /// The folder in which pip installed the engines

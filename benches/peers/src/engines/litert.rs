@@ -2,8 +2,9 @@
 //! it allocated itself as it likes them.
 //!
 //! The wheel's library exports the C interface of compiled models, but not that of the older
-//! interpreter. The declarations here are of the few functions needed; handles are opaque.
+//! interpreter, which is reached through Python. The declarations here are of the few functions needed; handles are opaque.
 
+use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::ptr::{null, null_mut};
@@ -12,6 +13,7 @@ use std::rc::Rc;
 use anyhow::{Result, bail, ensure};
 use libloading::Library;
 
+use super::interpreter::{self, Interpreter};
 use super::{Data, Engine, Run, Variant, find_library};
 use crate::case::{Case, Io};
 
@@ -23,6 +25,9 @@ const FLOAT32: c_int = 1;
 const INT8: c_int = 9;
 const LOCK_READ: c_int = 0;
 const LOCK_WRITE: c_int = 1;
+
+/// What the names of variants begin with that are not compiled models.
+const INTERPRETER: &str = "interpreter-";
 
 /// Options of the CPU back end are passed as a text, by the name of its delegate.
 const CPU_OPTIONS: (&CStr, &CStr) = (c"xnnpack", c"num_threads = 1\n");
@@ -96,6 +101,7 @@ pub struct LiteRt {
     functions: Rc<Functions>,
     /// Lives as long as the process.
     environment: Handle,
+    interpreter: Rc<RefCell<Interpreter>>,
 }
 
 impl LiteRt {
@@ -107,7 +113,8 @@ impl LiteRt {
         let environment = make("environment", |to| unsafe {
             (functions.LiteRtCreateEnvironment)(0, null(), to)
         })?;
-        Ok(Self { functions, environment })
+        let interpreter = Rc::new(RefCell::new(Interpreter::start(packages)?));
+        Ok(Self { functions, environment, interpreter })
     }
 }
 
@@ -129,12 +136,19 @@ unsafe extern "C" fn keep(_: *mut c_void) {}
 
 impl Engine for LiteRt {
     fn variants(&self) -> Vec<Variant> {
-        let variant =
-            |io: Io| Variant { name: io.name().into(), io, unsigned: false, rounds: true };
-        Io::ALL.map(variant).into()
+        let variant = |name: &str, io: Io| Variant {
+            name: format!("{name}{}", io.name()),
+            io,
+            unsigned: false,
+            rounds: true,
+        };
+        Io::ALL.into_iter().flat_map(|io| ["", INTERPRETER].map(|name| variant(name, io))).collect()
     }
 
     fn load(&self, case: &Case<'_>, variant: &Variant) -> Result<Box<dyn Run>> {
+        if variant.name.starts_with(INTERPRETER) {
+            return Ok(Box::new(interpreter::Loaded::new(&self.interpreter, case, variant)?));
+        }
         let file = variant.file(case, "tflite");
         ensure!(file.exists(), "{} was not written", file.display());
         let file = CString::new(file.into_os_string().into_encoded_bytes())?;

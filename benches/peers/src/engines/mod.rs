@@ -1,5 +1,6 @@
 //! The engines, each used as its documentation says is fastest on one thread.
 
+mod interpreter;
 mod litert;
 mod onnxruntime;
 mod openvino;
@@ -109,7 +110,7 @@ pub fn all(packages: &Path) -> Vec<Entry> {
         entry("signfold", rust, Some(git_version()), Ok(Box::new(signfold::Signfold))),
         entry(
             "LiteRT",
-            c,
+            "C library of the Python wheel, and its interpreter from Python",
             wheel_version(packages, "ai_edge_litert"),
             litert::LiteRt::open(packages).map(|engine| Box::new(engine) as _),
         ),
