@@ -2,7 +2,8 @@
 //! it allocated itself as it likes them.
 //!
 //! The wheel's library exports the C interface of compiled models, but not that of the older
-//! interpreter, which is reached through Python. The declarations here are of the few functions needed; handles are opaque.
+//! interpreter, which is reached through Python. The declarations here are of the few functions
+//! needed; handles are opaque.
 
 use std::cell::RefCell;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -63,7 +64,7 @@ macro_rules! functions {
         impl Functions {
             fn load(library: Library) -> Result<Self> {
                 Ok(Self {
-                    // SAFETY: the types are those of LiteRT's headers of the version in engines.txt.
+                    // SAFETY: the types are those of LiteRT's headers, version as in engines.txt.
                     $($name: unsafe { *library.get(stringify!($name))? },)*
                     _library: library,
                 })
