@@ -279,6 +279,9 @@ impl Kernel {
         let groups = inputs.div_ceil(GROUP);
         let by_outputs = outputs.div_ceil(self.lanes).saturating_mul(groups);
         let by_outputs = by_outputs.saturating_mul(self.by_outputs.operations);
+        // To prepare a row is a step of its own.
+        let prepare = if self.prepare.is_some() { groups + 16 } else { 0 };
+        let by_outputs = by_outputs.saturating_add(prepare);
         // Adding up the lanes of a sum takes about as long as two products.
         let by_inputs = outputs.saturating_mul(groups.div_ceil(self.lanes) + 2);
         let by_inputs = by_inputs.saturating_mul(self.by_inputs.operations);
