@@ -11,12 +11,12 @@ unsafe extern "C" {
 }
 
 fn main() {
-    // The kernel handed on what it did not know of its command line: variables and arguments.
-    let ended = Command::new("/test").args(std::env::args_os().skip(1)).status();
-    let code = match &ended {
-        Ok(status) => status.code(),
-        Err(_) => None,
-    };
+    // The kernel hands on what it does not know of its command line: variables, then words, of which
+    // the test's are those from its name on.
+    let mut words = std::env::args_os().skip_while(|word| word != "/test");
+    let test = words.next().expect("the kernel's command line ends with the test's");
+    let ended = Command::new(test).args(words).status();
+    let code = ended.as_ref().ok().and_then(|status| status.code());
     match code {
         Some(code) => println!("\nemulated: exit code {code}"),
         None => println!("\nemulated: {ended:?}"),
