@@ -51,11 +51,11 @@ pub fn warm_up(length: Duration, mut call: impl FnMut() -> Result<()>) -> Result
     Ok((BLOCK.as_nanos() / each.as_nanos().max(1)).clamp(1, 100_000) as u32)
 }
 
-/// Seconds per call: the median over blocks of calls, after a warm-up.
-pub fn median(budget: Duration, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
+/// Seconds per call: the quantile `q` over blocks of calls, after a warm-up.
+pub fn per_call(budget: Duration, q: f64, mut call: impl FnMut() -> Result<()>) -> Result<f64> {
     let block = warm_up((budget / 4).min(Duration::from_secs(1)), &mut call)?;
     let blocks = calls(budget, || (0..block).try_for_each(|_| call()))?;
-    Ok(quantile(&blocks, 0.5) / f64::from(block))
+    Ok(quantile(&blocks, q) / f64::from(block))
 }
 
 /// How fast something is, beside its limit.
@@ -142,6 +142,6 @@ mod tests {
     fn every_call_is_timed_and_failures_stop() {
         let seconds = calls(Duration::ZERO, || Ok(())).unwrap();
         assert_eq!(seconds.len(), 3);
-        assert!(median(Duration::ZERO, || anyhow::bail!("no")).is_err());
+        assert!(per_call(Duration::ZERO, 0.5, || anyhow::bail!("no")).is_err());
     }
 }
