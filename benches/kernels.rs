@@ -9,41 +9,26 @@
 
 #[path = "../tests/common/mod.rs"]
 mod common;
+mod shapes;
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use common::Rng;
 use criterion::{BenchmarkId, Criterion, Throughput};
+use shapes::SHAPES;
+use signfold::Engine;
 use signfold::kernels::{self, reference};
-use signfold::layers::Activation;
-use signfold::quant::{Int8, QuantParams};
-use signfold::{Engine, Model, TensorType};
-
-/// M, K, N: rows, inputs, outputs.
-const SHAPES: [(usize, usize, usize); 8] = [
-    (256, 9216, 128),
-    (1, 9216, 128),
-    (256, 784, 256),
-    (1, 784, 256),
-    (50_000, 784, 10),
-    (200, 100, 50),
-    (1, 1024, 1024),
-    (256, 4096, 4096),
-];
 
 /// Naive loops take too long on larger shapes than this many products.
 const NAIVE: usize = 64 << 20;
 
-fn shapes(criterion: &mut Criterion) {
+fn products(criterion: &mut Criterion) {
     for (m, k, n) in SHAPES {
         let mut group = criterion.benchmark_group(format!("{m}x{k}x{n}"));
         group.throughput(Throughput::Elements((m * k * n) as u64));
         let rng = &mut Rng::new(1);
-        let input = QuantParams::new(Int8::I8, 0.01, 0).expect("valid parameters");
-        let dense = common::int8_dense(rng, n, k, Activation::Identity);
-        let model = Model::builder("dense", TensorType::int8(k, input));
-        let model = model.layer(dense).build().expect("one layer fits itself");
+        let model = shapes::dense(rng, k, n);
         let x = rng.vec(m * k, Rng::i8);
         let mut out = vec![0_i8; m * n];
         for kernel in kernels::available() {
@@ -117,6 +102,6 @@ fn main() {
         .configure_from_args();
     peak(&mut criterion);
     read(&mut criterion);
-    shapes(&mut criterion);
+    products(&mut criterion);
     criterion.final_summary();
 }

@@ -10,12 +10,21 @@ use signfold::layers::Layer;
 use signfold::quant::{Int8, QuantParams};
 use signfold::{Element, Engine, Model, Values};
 
-use crate::report::{self, Report, grouped, percent};
-use crate::{args, batch, data, timing};
+use crate::limits::Limits;
+use crate::report::{self, Report, grouped, percent, time};
+use crate::{args, batch, bound, data, profile, timing};
 
 /// Measure a model: median and 99th percentile of a call, rows and products per second
 ///
 /// Inputs are random over the whole range of the model's input, the same ones each time.
+///
+/// A call is compared with the least time that it could take on this machine. Each layer takes at
+/// least as long as the slowest of three things: its products, by the kernel's instructions alone;
+/// reading its packed weights once per chunk of rows that go through the layers together, from the
+/// nearest level of memory that holds the weights of all layers; reading and writing its rows, from
+/// the level that holds them. The layers' times add up, and the limit that most of the time belongs to
+/// is the one that binds. It is measured in turns with the calls. Each thread counts as a core with
+/// caches and bandwidth of its own.
 #[derive(clap::Args)]
 pub struct Args {
     /// The model
@@ -29,6 +38,9 @@ pub struct Args {
     /// The kernel to use, or `all` of this CPU [default: the fastest]
     #[arg(long, value_name = "NAME", value_parser = choice)]
     kernel: Option<Choice>,
+    /// Show how long each layer takes, on one thread
+    #[arg(long, conflicts_with = "threads")]
+    profile: bool,
     /// Seconds to measure each combination for
     #[arg(long, value_name = "S", default_value = "0.5", value_parser = args::seconds)]
     seconds: Duration,
@@ -65,7 +77,9 @@ struct Measurement {
     p99_seconds: f64,
     rows_per_second: f64,
     gmacs: f64,
-    /// Of the kernel's limit on one core, times the threads.
+    /// What binds: the instructions, or a level of memory.
+    limit: &'static str,
+    /// The least time of a call, as a share of the median.
     share_of_limit: f64,
 }
 
@@ -82,21 +96,35 @@ pub fn run(args: &Args) -> Result<()> {
         batch::check_size(&model, rows)?;
     }
     let steps = kernels.len() * args.threads.len() * args.batch.len();
+    let mut limits = Limits::new();
     let bar = report::progress(steps, args.json);
-    let mut measurements = Vec::new();
+    let (mut measurements, mut profiles) = (Vec::new(), Vec::new());
     for kernel in kernels {
         bar.set_message(kernel.name());
-        let peak = timing::peak(kernel, Duration::from_millis(100))?;
         for &threads in &args.threads {
             let engine = Engine::with_kernel(&model, kernel.name())?.with_threads(threads);
             for &rows in &args.batch {
-                measurements.push(measure(&model, &engine, rows, args.seconds, peak)?);
+                if args.profile {
+                    profiles.push(profile::measure(
+                        &model,
+                        &engine,
+                        random(&model, rows)?,
+                        args.seconds,
+                        &mut limits,
+                    )?);
+                } else {
+                    measurements.push(measure(&model, &engine, rows, args.seconds, &mut limits)?);
+                }
                 bar.inc(1);
             }
         }
     }
     bar.finish_and_clear();
-    report::show(&Benchmark { model: model.name().to_string(), measurements }, args.json)
+    let model = model.name().to_string();
+    match args.profile {
+        true => report::show(&profile::Profiles { model, profiles }, args.json),
+        false => report::show(&Benchmark { model, measurements }, args.json),
+    }
 }
 
 fn measure(
@@ -104,7 +132,7 @@ fn measure(
     engine: &Engine,
     rows: usize,
     budget: Duration,
-    peak: f64,
+    limits: &mut Limits,
 ) -> Result<Measurement> {
     let inputs = random(model, rows)?;
     let mut outputs = batch::zeros(model.output(), rows)?;
@@ -112,9 +140,10 @@ fn measure(
     let mut call =
         || Ok(engine.run(batch::input(&inputs)?, batch::output(&mut outputs)?, &mut scratch)?);
     // Single calls for the tail, blocks of calls for the median, which the clock would blur.
-    let median_seconds = timing::median(budget / 2, &mut call)?;
+    let bound = bound::total(&bound::steps(engine, rows, batch::is_whole(model), limits)?);
+    let measured = bound::measure(engine, bound, limits, budget / 2, &mut call)?;
     let p99_seconds = timing::quantile(&timing::calls(budget / 2, call)?, 0.99);
-    let rate = (rows * engine.products()) as f64 / median_seconds;
+    let median_seconds = measured.seconds;
     Ok(Measurement {
         kernel: engine.kernel().name(),
         threads: engine.threads(),
@@ -122,8 +151,9 @@ fn measure(
         median_seconds,
         p99_seconds,
         rows_per_second: rows as f64 / median_seconds,
-        gmacs: rate / 1e9,
-        share_of_limit: rate / (peak * engine.threads() as f64),
+        gmacs: (rows * engine.products()) as f64 / median_seconds / 1e9,
+        limit: measured.limit,
+        share_of_limit: measured.share,
     })
 }
 
@@ -157,6 +187,7 @@ impl Report for Benchmark {
             "p99",
             "rows/s",
             "GMAC/s",
+            "limit",
             "of the limit",
         ]);
         for m in &self.measurements {
@@ -168,22 +199,10 @@ impl Report for Benchmark {
                 time(m.p99_seconds),
                 grouped(m.rows_per_second as u64),
                 format!("{:.1}", m.gmacs),
+                m.limit.to_string(),
                 percent(m.share_of_limit),
             ]);
         }
-        format!(
-            "model {}, limit: the kernel's instructions on that many cores\n\n{table}\n",
-            self.model
-        )
-    }
-}
-
-/// Seconds with a unit that fits.
-fn time(seconds: f64) -> String {
-    match seconds {
-        s if s < 1e-6 => format!("{:.0} ns", s * 1e9),
-        s if s < 1e-3 => format!("{:.2} µs", s * 1e6),
-        s if s < 1.0 => format!("{:.2} ms", s * 1e3),
-        s => format!("{s:.2} s"),
+        format!("model {}\n\n{table}\n", self.model)
     }
 }

@@ -103,7 +103,7 @@ pub fn run(args: &Args) -> Result<()> {
     call()?;
     let bar = report::progress(1, args.json);
     bar.set_message("measuring");
-    let seconds = timing::median(Duration::from_millis(300), call)?;
+    let seconds = timing::per_call(Duration::from_millis(300), 0.5, call)?;
     bar.finish_and_clear();
 
     report::show(

@@ -1,6 +1,5 @@
 //! `signfold kernels`: what this CPU can run, and how fast.
 
-use std::hint::black_box;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,20 +9,27 @@ use signfold::layers::{Dense, DenseOutput};
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, Model, TensorType, WeightLayout};
 
-use crate::report::{self, Report, percent};
-use crate::{args, batch, timing};
+use crate::limits::{Limit, Limits};
+use crate::report::{self, Report, percent, time};
+use crate::{args, batch, bound, limits};
 
 /// Weights of the measured product at most.
 const MAX_WEIGHTS: usize = 1 << 30;
 
-/// List the kernels of this CPU, and measure them on one core against the limit of their
-/// instructions
+/// List the kernels, and measure those of this CPU on one core against what limits them
+///
+/// A product is limited by the instructions of the kernel, or by reading its weights or rows from
+/// where they lie, whatever takes longest: `signfold bench --help` says how that is told.
 #[derive(clap::Args)]
 pub struct Args {
     /// Rows, inputs and outputs of the measured product
     #[arg(long, value_name = "MxKxN", default_value = "256x4096x512", value_parser = shape)]
     shape: Shape,
-    /// Seconds to measure each kernel for
+    /// Measure only the limits: the instructions of each kernel, and reading from each level of
+    /// memory
+    #[arg(long, conflicts_with = "shape")]
+    limits: bool,
+    /// Seconds to measure each kernel, or each limit, for
     #[arg(long, value_name = "S", default_value = "0.4", value_parser = args::seconds)]
     seconds: Duration,
     /// Print JSON
@@ -46,6 +52,7 @@ fn shape(text: &str) -> Result<Shape, String> {
 struct Kernels {
     shape: Shape,
     kernels: Vec<KernelInfo>,
+    unavailable: Vec<Unavailable>,
 }
 
 #[derive(Serialize)]
@@ -54,20 +61,54 @@ struct KernelInfo {
     /// MR, NR, KR.
     tile: (usize, usize, usize),
     technique: &'static str,
-    limit_gmacs: f64,
+    median_seconds: f64,
     measured_gmacs: f64,
+    /// What the instructions alone can do.
+    limit_gmacs: f64,
+    /// What binds: the instructions, or a level of memory.
+    limit: &'static str,
     share_of_limit: f64,
+    /// Of the instructions of the kernel that has the fastest.
     share_of_best_limit: f64,
+}
+
+/// A kernel of this architecture that this CPU cannot run.
+#[derive(Serialize)]
+pub struct Unavailable {
+    name: &'static str,
+    /// The instruction sets that the CPU lacks.
+    missing: Vec<&'static str>,
+}
+
+/// The kernels that this CPU cannot run.
+pub fn unavailable() -> Vec<Unavailable> {
+    let lacking = kernels::all().filter(|entry| entry.kernel().is_none());
+    lacking.map(|entry| Unavailable { name: entry.name(), missing: entry.missing() }).collect()
+}
+
+/// A line for each of them, and an empty one if there are any.
+pub fn unavailable_text(unavailable: &[Unavailable]) -> String {
+    let line = |of: &Unavailable| {
+        format!("not on this CPU: {}, which needs {}\n", of.name, of.missing.join(", "))
+    };
+    let mut text: String = unavailable.iter().map(line).collect();
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
 }
 
 /// Runs the subcommand.
 pub fn run(args: &Args) -> Result<()> {
+    if args.limits {
+        return limits::run(args.seconds, args.json);
+    }
     batch::check_size(&gemm(args.shape, Int8::I8)?, args.shape.0)?;
     let bar = report::progress(kernels::available().count(), args.json);
-    let mut infos = Vec::new();
+    let (mut limits, mut infos) = (Limits::new(), Vec::new());
     for kernel in kernels::available() {
         bar.set_message(kernel.name());
-        infos.push(measure(kernel, args)?);
+        infos.push(measure(kernel, args, &mut limits)?);
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -75,10 +116,11 @@ pub fn run(args: &Args) -> Result<()> {
     for info in &mut infos {
         info.share_of_best_limit = info.measured_gmacs / best;
     }
-    report::show(&Kernels { shape: args.shape, kernels: infos }, args.json)
+    let (shape, unavailable) = (args.shape, unavailable());
+    report::show(&Kernels { shape, kernels: infos, unavailable }, args.json)
 }
 
-fn measure(kernel: &'static Kernel, args: &Args) -> Result<KernelInfo> {
+fn measure(kernel: &'static Kernel, args: &Args, limits: &mut Limits) -> Result<KernelInfo> {
     let (m, k, n) = args.shape;
     // Rows as they lie between the layers of a network: of the type the kernel reads as it is.
     let kind = match kernel.technique() {
@@ -90,27 +132,27 @@ fn measure(kernel: &'static Kernel, args: &Args) -> Result<KernelInfo> {
     let signed = random(m * k);
     let unsigned: Vec<u8> = signed.iter().map(|&x| x as u8).collect();
     let (mut signed_out, mut unsigned_out) = (vec![0_i8; m * n], vec![0_u8; m * n]);
-    let paced = timing::paced(
-        args.seconds,
-        (kernel.peak(timing::ROUNDS) as f64, || {
-            black_box(kernel.peak(black_box(timing::ROUNDS)));
-            Ok(())
-        }),
-        ((m * k * n) as f64, || {
-            match kind {
-                Int8::I8 => engine.run(&signed, &mut signed_out, &mut scratch)?,
-                Int8::U8 => engine.run(&unsigned, &mut unsigned_out, &mut scratch)?,
-            }
-            Ok(())
-        }),
-    )?;
+    let bound = bound::total(&bound::steps(&engine, m, false, limits)?);
+    let measured = bound::measure(&engine, bound, limits, args.seconds, || {
+        match kind {
+            Int8::I8 => engine.run(&signed, &mut signed_out, &mut scratch)?,
+            Int8::U8 => engine.run(&unsigned, &mut unsigned_out, &mut scratch)?,
+        }
+        Ok(())
+    })?;
+    let peak = match bound.limit {
+        Limit::Instructions => measured.limit_rate,
+        Limit::Memory(_) => limits.rate(Limit::Instructions, kernel)?,
+    };
     Ok(KernelInfo {
         name: kernel.name(),
         tile: kernel.tile(),
         technique: technique(kernel.technique()),
-        limit_gmacs: paced.limit / 1e9,
-        measured_gmacs: paced.rate / 1e9,
-        share_of_limit: paced.share,
+        median_seconds: measured.seconds,
+        measured_gmacs: (m * k * n) as f64 / measured.seconds / 1e9,
+        limit_gmacs: peak / 1e9,
+        limit: measured.limit,
+        share_of_limit: measured.share,
         share_of_best_limit: 0.0,
     })
 }
@@ -133,7 +175,8 @@ fn random(len: usize) -> Vec<i8> {
     (0..len).map(|_| rng.i8(..)).collect()
 }
 
-fn technique(technique: Technique) -> &'static str {
+/// A technique's name.
+pub fn technique(technique: Technique) -> &'static str {
     match technique {
         Technique::Positive => "positive",
         Technique::PositiveInputs => "positive, of the inputs",
@@ -149,10 +192,12 @@ impl Report for Kernels {
             "kernel",
             "tile MR x NR x KR",
             "technique",
-            "limit GMAC/s",
-            "measured GMAC/s",
-            "of its limit",
-            "of the best limit",
+            "median",
+            "GMAC/s",
+            "instructions GMAC/s",
+            "of the best",
+            "limit",
+            "of the limit",
         ]);
         for info in &self.kernels {
             let (mr, nr, kr) = info.tile;
@@ -160,14 +205,17 @@ impl Report for Kernels {
                 info.name.to_string(),
                 format!("{mr} x {nr} x {kr}"),
                 info.technique.to_string(),
-                format!("{:.1}", info.limit_gmacs),
+                time(info.median_seconds),
                 format!("{:.1}", info.measured_gmacs),
-                percent(info.share_of_limit),
+                format!("{:.1}", info.limit_gmacs),
                 percent(info.share_of_best_limit),
+                info.limit.to_string(),
+                percent(info.share_of_limit),
             ]);
         }
         format!(
-            "One core, {m} rows x {k} inputs x {n} outputs, 8-bit to 8-bit, medians\n\n{table}\n"
+            "One core, {m} rows x {k} inputs x {n} outputs, 8-bit to 8-bit, medians\n\n{table}\n\n{}",
+            unavailable_text(&self.unavailable)
         )
     }
 }

@@ -70,7 +70,84 @@ fn kernels_lists_those_of_this_cpu() {
     let names: Vec<_> = report["kernels"].as_array().unwrap().iter().map(|k| &k["name"]).collect();
     let expected: Vec<_> = kernels::available().map(|kernel| kernel.name()).collect();
     assert_eq!(names, expected);
-    assert!(report["kernels"][0]["limit_gmacs"].as_f64().unwrap() > 0.0);
+    for kernel in report["kernels"].as_array().unwrap() {
+        for field in ["median_seconds", "limit_gmacs", "measured_gmacs", "share_of_limit"] {
+            assert!(kernel[field].as_f64().unwrap() > 0.0, "{field}");
+        }
+        assert!(LIMITS.contains(&kernel["limit"].as_str().unwrap()), "{kernel}");
+    }
+    expect_unavailable(&report);
+}
+
+/// What can bind.
+const LIMITS: [&str; 5] = ["instructions", "L1", "L2", "L3", "DRAM"];
+
+/// The kernels that the CPU lacks are listed with what is missing.
+fn expect_unavailable(report: &serde_json::Value) {
+    let unavailable = report["unavailable"].as_array().unwrap();
+    let lacking: Vec<_> = kernels::all().filter(|entry| entry.kernel().is_none()).collect();
+    assert_eq!(unavailable.len(), lacking.len());
+    for (listed, entry) in unavailable.iter().zip(lacking) {
+        assert_eq!(listed["name"], entry.name());
+        assert_eq!(listed["missing"], serde_json::json!(entry.missing()));
+        assert!(!entry.missing().is_empty());
+    }
+}
+
+#[test]
+fn limits_of_the_machine() {
+    let report = json(&["kernels", "--limits", "--seconds", "0.001"]);
+    assert!(!report["cpu"].as_str().unwrap().is_empty());
+    assert!(["detected", "assumed"].contains(&report["caches"].as_str().unwrap()));
+    assert_eq!(report["reader"], kernels::best().name());
+    let peaks = report["kernels"].as_array().unwrap();
+    let names: Vec<_> = peaks.iter().map(|peak| &peak["name"]).collect();
+    assert_eq!(names, kernels::available().map(|kernel| kernel.name()).collect::<Vec<_>>());
+    assert!(peaks.iter().all(|peak| peak["gmacs"].as_f64().unwrap() > 0.0));
+    expect_unavailable(&report);
+    let memory = report["memory"].as_array().unwrap();
+    assert!(memory.len() >= 2, "a cache at least, and what is beyond");
+    assert_eq!(memory[0]["level"], "L1");
+    assert_eq!(memory.last().unwrap()["level"], "DRAM");
+    assert!(memory.last().unwrap()["bytes"].is_null());
+    assert!(memory.iter().all(|level| level["gigabytes_per_second"].as_f64().unwrap() > 0.0));
+    let read: Vec<_> = memory.iter().map(|level| level["bytes_read"].as_u64().unwrap()).collect();
+    assert!(read.is_sorted(), "{read:?}");
+    let text = ok(&["kernels", "--limits", "--seconds", "0.001"]);
+    assert!(text.contains("GB/s") && text.contains("DRAM"), "{text}");
+    assert!(kernels::all().all(|entry| text.contains(entry.name())), "{text}");
+}
+
+#[test]
+fn profiles_name_each_step() {
+    let folder = Folder::new();
+    let file = folder.file("m.sfold", two_layers("net").write());
+    let short = ["bench", &file, "--profile", "--seconds", "0.001"];
+    let report = json(&[&short[..], &["--kernel", "all", "--batch", "1,5"]].concat());
+    assert_eq!(report["model"], "net");
+    let profiles = report["profiles"].as_array().unwrap();
+    assert_eq!(profiles.len(), 2 * kernels::available().count());
+    for (profile, batch) in profiles.iter().zip([1, 5].into_iter().cycle()) {
+        assert_eq!(profile["batch"], batch);
+        let steps = profile["steps"].as_array().unwrap();
+        let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["quantize", "dense 6x5", "dense 5x3"]);
+        let products: Vec<_> =
+            steps.iter().map(|step| step["products"].as_u64().unwrap()).collect();
+        assert_eq!(products, [0, 30 * batch, 15 * batch]);
+        let sum = |field: &str| steps.iter().map(|s| s[field].as_f64().unwrap()).sum::<f64>();
+        assert!((sum("share") - 1.0).abs() < 1e-9);
+        assert!((sum("median_seconds") / profile["seconds"].as_f64().unwrap() - 1.0).abs() < 1e-9);
+        assert_eq!(profile["share_outside_products"], steps[0]["share"]);
+        assert!(steps.iter().all(|step| LIMITS.contains(&step["limit"].as_str().unwrap())));
+        assert!(steps.iter().all(|step| step["share_of_limit"].as_f64().unwrap() > 0.0));
+    }
+    let text = ok(&short);
+    assert!(text.contains("dense 6x5") && text.contains("outside of products"), "{text}");
+    // Whole batches, and models without a product.
+    for model in [per_tensor(), largest_pixel(1.0)] {
+        ok(&["bench", &folder.file("m.sfold", model.write()), "--profile", "--seconds", "0.001"]);
+    }
 }
 
 #[test]
@@ -83,7 +160,11 @@ fn bench_measures_each_combination() {
         let report = json(&[&short[..], &all].concat());
         let measurements = report["measurements"].as_array().unwrap();
         assert_eq!(measurements.len(), 4 * kernels::available().count());
-        assert!(measurements.iter().all(|m| m["rows_per_second"].as_f64().unwrap() > 0.0));
+        for measurement in measurements {
+            assert!(measurement["rows_per_second"].as_f64().unwrap() > 0.0);
+            assert!(measurement["share_of_limit"].as_f64().unwrap() > 0.0);
+            assert!(LIMITS.contains(&measurement["limit"].as_str().unwrap()));
+        }
         let slowest = kernels::available().last().unwrap().name();
         let text = ok(&[&short[..], &["--kernel", slowest]].concat());
         assert!(text.contains(slowest) && text.contains("256"), "{text}");
@@ -99,6 +180,7 @@ fn wrong_usage_is_exit_code_2() {
         &["bench", "m", "--threads", "0"],
         &["bench", "m", "--threads", "1000000"],
         &["bench", "m", "--kernel", "abacus"],
+        &["bench", "m", "--profile", "--threads", "2"],
         &["bench", "m", "--seconds", "0"],
         &["bench", "m", "--seconds", "inf"],
         &["eval", "m", "--scale", "NaN"],
@@ -111,6 +193,7 @@ fn wrong_usage_is_exit_code_2() {
         &["verify"],
         &["kernels", "--shape", "8x0x8"],
         &["kernels", "--shape", "8x8"],
+        &["kernels", "--shape", "8x8x8", "--limits"],
         &["juggle"],
     ] {
         fails(2, args);

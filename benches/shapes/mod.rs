@@ -1,0 +1,31 @@
+//! The products that kernels are measured on: single rows, small and large batches, and the shapes
+//! that are awkward for tiles.
+
+use signfold::layers::Activation;
+use signfold::quant::{Int8, QuantParams};
+use signfold::{Model, TensorType};
+
+use crate::common::{self, Rng};
+
+/// M, K, N: rows, inputs, outputs. `record/run` measures the same ones, but for the last.
+pub const SHAPES: [(usize, usize, usize); 11] = [
+    (256, 4096, 4096),
+    (256, 9216, 128),
+    (1024, 784, 256),
+    (64, 1024, 1024),
+    (16, 784, 256),
+    (200, 100, 50),
+    (50_000, 784, 10),
+    (1, 784, 256),
+    (1, 9216, 128),
+    (1, 4096, 4096),
+    (1, 1024, 1024),
+];
+
+/// One dense layer from 8-bit rows to 8-bit rows.
+pub fn dense(rng: &mut Rng, k: usize, n: usize) -> Model<'static> {
+    let input = QuantParams::new(Int8::I8, 0.01, 0).expect("valid parameters");
+    let dense = common::int8_dense(rng, n, k, Activation::Identity);
+    let model = Model::builder("dense", TensorType::int8(k, input));
+    model.layer(dense).build().expect("one layer fits itself")
+}
