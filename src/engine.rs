@@ -271,7 +271,7 @@ impl Engine {
         scratch: &Scratch,
     ) -> Result<Batch<'b>> {
         let rows = self.input.rows(input, "input")?;
-        let output_rows = self.output.rows_of(output.element_name(), output.len(), "output")?;
+        let output_rows = self.output.rows_of(output.rust_type(), output.len(), "output")?;
         if rows != output_rows {
             return Err(Error::input(format!(
                 "{rows} input rows, but room for {output_rows} output rows"

@@ -28,13 +28,37 @@ impl Element {
 
     /// The name of the Rust type of an element.
     pub const fn name(&self) -> &'static str {
+        self.rust_type().name()
+    }
+
+    const fn rust_type(&self) -> RustType {
         match self {
-            Element::F32 => "f32",
-            Element::Index => "u32",
+            Element::F32 => RustType::F32,
+            Element::Index => RustType::U32,
             Element::Int8(params) => match params.kind() {
-                Int8::I8 => "i8",
-                Int8::U8 => "u8",
+                Int8::I8 => RustType::I8,
+                Int8::U8 => RustType::U8,
             },
+        }
+    }
+}
+
+/// The types of elements in memory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RustType {
+    F32,
+    I8,
+    U8,
+    U32,
+}
+
+impl RustType {
+    const fn name(self) -> &'static str {
+        match self {
+            RustType::F32 => "f32",
+            RustType::I8 => "i8",
+            RustType::U8 => "u8",
+            RustType::U32 => "u32",
         }
     }
 }
@@ -66,20 +90,21 @@ impl TensorType {
 
     /// How many rows `values` hold, if they are of this type.
     pub(crate) fn rows(&self, values: &Values<'_>, what: &str) -> Result<usize> {
-        self.rows_of(values.element_name(), values.len(), what)
+        self.rows_of(values.rust_type(), values.len(), what)
     }
 
-    pub(crate) fn rows_of(&self, element: &str, len: usize, what: &str) -> Result<usize> {
-        // One row is the commonest batch: without a look at the name's letters, without a division.
-        let name = self.element.name();
-        if len == self.width && core::ptr::eq(element, name) {
-            return Ok(1);
-        }
-        if element != name {
+    #[inline]
+    pub(crate) fn rows_of(&self, element: RustType, len: usize, what: &str) -> Result<usize> {
+        if element != self.element.rust_type() {
             return Err(Error::input(format!(
-                "{what} has elements of type {element}, the model wants {}",
+                "{what} has elements of type {}, the model wants {}",
+                element.name(),
                 self.element.name()
             )));
+        }
+        // One row is the commonest batch, and a division takes long beside it.
+        if len == self.width {
+            return Ok(1);
         }
         if !len.is_multiple_of(self.width) {
             return Err(Error::input(format!(
@@ -129,11 +154,15 @@ impl Values<'_> {
 
     /// The name of the Rust type of the elements.
     pub const fn element_name(&self) -> &'static str {
+        self.rust_type().name()
+    }
+
+    const fn rust_type(&self) -> RustType {
         match self {
-            Values::F32(_) => "f32",
-            Values::I8(_) => "i8",
-            Values::U8(_) => "u8",
-            Values::U32(_) => "u32",
+            Values::F32(_) => RustType::F32,
+            Values::I8(_) => RustType::I8,
+            Values::U8(_) => RustType::U8,
+            Values::U32(_) => RustType::U32,
         }
     }
 
@@ -253,12 +282,12 @@ impl Output<'_> {
         }
     }
 
-    pub(crate) const fn element_name(&self) -> &'static str {
+    pub(crate) const fn rust_type(&self) -> RustType {
         match self {
-            Output::F32(_) => "f32",
-            Output::I8(_) => "i8",
-            Output::U8(_) => "u8",
-            Output::U32(_) => "u32",
+            Output::F32(_) => RustType::F32,
+            Output::I8(_) => RustType::I8,
+            Output::U8(_) => RustType::U8,
+            Output::U32(_) => RustType::U32,
         }
     }
 }

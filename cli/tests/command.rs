@@ -130,10 +130,11 @@ fn profiles_name_each_step() {
     for (profile, batch) in profiles.iter().zip([1, 5].into_iter().cycle()) {
         assert_eq!(profile["batch"], batch);
         let steps = profile["steps"].as_array().unwrap();
-        let names: Vec<_> = steps.iter().map(|step| step["name"].as_str().unwrap()).collect();
+        // Some kernels prepare rows, in steps of their own.
+        let named = steps.iter().filter(|step| step["name"] != "prepare");
+        let names: Vec<_> = named.clone().map(|step| step["name"].as_str().unwrap()).collect();
         assert_eq!(names, ["quantize", "dense 6x5", "dense 5x3"]);
-        let products: Vec<_> =
-            steps.iter().map(|step| step["products"].as_u64().unwrap()).collect();
+        let products: Vec<_> = named.map(|step| step["products"].as_u64().unwrap()).collect();
         assert_eq!(products, [0, 30 * batch, 15 * batch]);
         let sum = |field: &str| steps.iter().map(|s| s[field].as_f64().unwrap()).sum::<f64>();
         assert!((sum("share") - 1.0).abs() < 1e-9);

@@ -13,8 +13,6 @@
 //! the last chunk would go beyond them it begins earlier, and has weights of 0 for what the chunk
 //! before it has done; [`chunk_start`] says where.
 
-#![expect(clippy::needless_range_loop, reason = "c says which output")]
-
 use core::marker::PhantomData;
 use core::ops::Range;
 
@@ -149,8 +147,8 @@ impl<P: Direct, const R: usize> Tile<'_, '_, P, R> {
         }
         for (totals, sums) in totals.iter_mut().zip(sums) {
             let mut four = [vector.int(0); BLOCK];
-            for c in 0..C {
-                four[c] = sums[c];
+            for (four, sum) in four.iter_mut().zip(sums) {
+                *four = sum;
             }
             totals[output..output + C].copy_from_slice(&vector.totals(four)[..C]);
         }

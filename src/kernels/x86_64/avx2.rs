@@ -179,7 +179,7 @@ fn prepare_eight(
         let high = _mm256_unpackhi_epi32(magnitudes, signs);
         let first = _mm256_permute2x128_si256::<0x20>(low, high);
         let second = _mm256_permute2x128_si256::<0x31>(low, high);
-        *to = core::mem::transmute([first, second]);
+        *to = core::mem::transmute::<[__m256i; 2], [[[u8; GROUP]; 2]; 8]>([first, second]);
     }
 }
 
