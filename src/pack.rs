@@ -100,20 +100,26 @@ impl PackedMatrix {
             Lanes::Inputs => outputs * groups.div_ceil(kernel.lanes()),
         };
         let packed_bytes = vectors * weight_bytes;
-        let mut packed = aligned(packed_bytes);
-        let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(&mut packed)[..packed_bytes];
+        let mut packed = Vec::with_capacity(packed_bytes.div_ceil(64));
         let mut weight_sums = vec![0; padded];
         let matrix = Matrix { weights: &weights, inputs };
         match lanes {
             Lanes::Outputs => {
+                // By way of a panel that stays in the cache: large memory that must come zeroed
+                // would be written twice.
+                let vector_bytes = groups * weight_bytes;
+                let mut lines = aligned(kernel.vectors() * vector_bytes);
                 let panel = kernel.vectors() * kernel.lanes();
-                let panel_bytes = kernel.vectors() * groups * weight_bytes;
-                let panels = bytes.chunks_mut(panel_bytes).zip(weight_sums.chunks_mut(panel));
-                for (i, (bytes, sums)) in panels.enumerate() {
-                    (kernel.pack_by_outputs)(matrix, i * panel, bytes, sums);
+                for (i, sums) in weight_sums.chunks_mut(panel).enumerate() {
+                    let bytes = sums.len() / kernel.lanes() * vector_bytes;
+                    let to = &mut bytemuck::cast_slice_mut(&mut lines)[..bytes];
+                    (kernel.pack_by_outputs)(matrix, i * panel, to, sums);
+                    packed.extend_from_slice(&lines[..bytes.div_ceil(64)]);
                 }
             }
             Lanes::Inputs => {
+                packed.extend(aligned(packed_bytes));
+                let bytes = &mut bytemuck::cast_slice_mut(&mut packed)[..packed_bytes];
                 (kernel.pack_by_inputs)(matrix, bytes);
                 for (sum, row) in weight_sums.iter_mut().zip(weights.chunks_exact(inputs)) {
                     *sum = row.iter().fold(0, |sum, &w| sum.wrapping_add(w.into()));

@@ -43,46 +43,39 @@ struct ByOutputs<'a, P> {
     sums: &'a mut [i32],
 }
 
-/// Groups that are moved together: a cache line of each row.
-const LINE: usize = 64 / GROUP;
-
 impl<P: Product> Op<P::Vector> for ByOutputs<'_, P> {
     type Output = ();
 
+    /// As many groups of as many rows as there are lanes are transposed together.
     #[inline(always)]
-    fn run(self, _: P::Vector) {
+    fn run(self, vector: P::Vector) {
         const { assert!(P::Vector::LANES <= 16) };
-        let per_group = self.sums.len() / P::Vector::LANES * P::WEIGHT_BYTES;
-        for (i, packed) in self.packed.chunks_mut(LINE * per_group).enumerate() {
-            let vectors = self.sums.chunks_exact_mut(P::Vector::LANES);
-            for (v, sums) in vectors.enumerate() {
-                let output = self.first + v * P::Vector::LANES;
-                let mut block = [[[0_i8; GROUP]; 16]; LINE];
-                for (lane, sum) in sums.iter_mut().enumerate() {
-                    let row = self.matrix.row(output + lane, i * LINE * GROUP);
-                    let mut padded = [0; LINE * GROUP];
-                    let line = row.first_chunk().unwrap_or_else(|| {
-                        padded[..row.len()].copy_from_slice(row);
-                        &padded
-                    });
-                    *sum = sum.wrapping_add(sum_of(line));
-                    for (block, &group) in block.iter_mut().zip(line.as_chunks().0) {
-                        block[lane] = group;
-                    }
+        let lanes = P::Vector::LANES;
+        let per_group = self.sums.len() / lanes * P::WEIGHT_BYTES;
+        let mut groups = [0_i32; 16];
+        for (i, packed) in self.packed.chunks_mut(lanes * per_group).enumerate() {
+            for (v, sums) in self.sums.chunks_exact_mut(lanes).enumerate() {
+                let mut square = [vector.int(0); 16];
+                for (lane, line) in square[..lanes].iter_mut().enumerate() {
+                    let row = self.matrix.row(self.first + v * lanes + lane, i * lanes * GROUP);
+                    let row: &[u8] = bytemuck::cast_slice(row);
+                    *line = match row.len() >= lanes * GROUP {
+                        true => vector.load_groups(row),
+                        false => vector.load_few_groups(row),
+                    };
                 }
-                for (block, packed) in block.iter().zip(packed.chunks_exact_mut(per_group)) {
+                vector.transpose(&mut square);
+                let mut sum = vector.load_int(sums);
+                for (&line, packed) in square.iter().zip(packed.chunks_exact_mut(per_group)) {
+                    sum = vector.add(sum, vector.sum_groups(line));
+                    vector.store_int(line, &mut groups[..lanes]);
                     let packed = &mut packed[v * P::WEIGHT_BYTES..][..P::WEIGHT_BYTES];
-                    P::pack(&block[..P::Vector::LANES], packed);
+                    P::pack(&bytemuck::cast_slice(&groups)[..lanes], packed);
                 }
+                vector.store_int(sum, sums);
             }
         }
     }
-}
-
-/// Adds up in 16 bits, which hold 64 bytes' sum, so that vectors do more at a time.
-#[inline(always)]
-fn sum_of(line: &[i8; LINE * GROUP]) -> i32 {
-    line.iter().map(|&w| i16::from(w)).sum::<i16>().into()
 }
 
 /// Packs for lanes that are inputs, `[chunk][output][WEIGHT_BYTES]`.
@@ -99,16 +92,5 @@ pub(crate) fn pack_by_inputs<P: Product>(matrix: Matrix<'_>, packed: &mut [u8]) 
         let end = row.len().min(len);
         weights[done..end].copy_from_slice(&row[done..end]);
         P::pack(weights[..len].as_chunks().0, packed);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sixty_four_of_the_smallest_fit_sixteen_bits() {
-        assert_eq!(sum_of(&[-128; 64]), -8192);
-        assert_eq!(sum_of(&[127; 64]), 8128);
     }
 }

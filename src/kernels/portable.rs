@@ -82,6 +82,18 @@ impl Vector for Wide {
     }
 
     #[inline(always)]
+    fn sum_groups(self, groups: i32x8) -> i32x8 {
+        // Shifts to the left and back leave one byte, with its sign.
+        (groups << 24 >> 24) + (groups << 16 >> 24) + (groups << 8 >> 24) + (groups >> 24)
+    }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [i32x8; 16]) {
+        let rows: [i32x8; 8] = square.first_chunk().copied().unwrap_or_default();
+        square[..8].copy_from_slice(&i32x8::transpose(rows));
+    }
+
+    #[inline(always)]
     fn mul(self, a: i32x8, b: i32x8) -> i32x8 {
         a * b
     }

@@ -49,6 +49,10 @@ pub(crate) trait Vector: Copy {
     fn sub(self, a: Self::Int, b: Self::Int) -> Self::Int;
     /// The lanes of each vector added up, wrapping around.
     fn totals(self, values: [Self::Int; 4]) -> [i32; 4];
+    /// Four signed bytes of each lane, added up.
+    fn sum_groups(self, groups: Self::Int) -> Self::Int;
+    /// Lane n of vector m becomes lane m of vector n, for the first `LANES` vectors.
+    fn transpose(self, square: &mut [Self::Int; 16]);
     /// The low halves of the products.
     fn mul(self, a: Self::Int, b: Self::Int) -> Self::Int;
 

@@ -112,6 +112,45 @@ impl<F: Features> Vector for V256<F> {
     }
 
     #[inline(always)]
+    fn sum_groups(self, groups: __m256i) -> __m256i {
+        // SAFETY: see the top.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), groups);
+            _mm256_madd_epi16(pairs, _mm256_set1_epi16(1))
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [__m256i; 16]) {
+        // SAFETY: see the top.
+        unsafe {
+            // Blocks of 2 x 2, of 4 x 4, then of 8 x 8: in each step half of every block changes
+            // places with half of its neighbour.
+            let [a, b, c, d, e, f, g, h, ..] = *square;
+            let (ab, cd) = (_mm256_unpacklo_epi32(a, b), _mm256_unpacklo_epi32(c, d));
+            let (ef, gh) = (_mm256_unpacklo_epi32(e, f), _mm256_unpacklo_epi32(g, h));
+            let (ab_high, cd_high) = (_mm256_unpackhi_epi32(a, b), _mm256_unpackhi_epi32(c, d));
+            let (ef_high, gh_high) = (_mm256_unpackhi_epi32(e, f), _mm256_unpackhi_epi32(g, h));
+            let first = [
+                _mm256_unpacklo_epi64(ab, cd),
+                _mm256_unpackhi_epi64(ab, cd),
+                _mm256_unpacklo_epi64(ab_high, cd_high),
+                _mm256_unpackhi_epi64(ab_high, cd_high),
+            ];
+            let second = [
+                _mm256_unpacklo_epi64(ef, gh),
+                _mm256_unpackhi_epi64(ef, gh),
+                _mm256_unpacklo_epi64(ef_high, gh_high),
+                _mm256_unpackhi_epi64(ef_high, gh_high),
+            ];
+            for i in 0..4 {
+                square[i] = _mm256_permute2x128_si256::<0x20>(first[i], second[i]);
+                square[i + 4] = _mm256_permute2x128_si256::<0x31>(first[i], second[i]);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn mul(self, a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: see the top.
         unsafe { _mm256_mullo_epi32(a, b) }

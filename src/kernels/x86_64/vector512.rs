@@ -119,6 +119,46 @@ impl<F: Features> Vector for V512<F> {
     }
 
     #[inline(always)]
+    fn sum_groups(self, groups: __m512i) -> __m512i {
+        // SAFETY: see the top.
+        unsafe {
+            let pairs = _mm512_maddubs_epi16(_mm512_set1_epi8(1), groups);
+            _mm512_madd_epi16(pairs, _mm512_set1_epi16(1))
+        }
+    }
+
+    #[inline(always)]
+    fn transpose(self, square: &mut [__m512i; 16]) {
+        // SAFETY: see the top.
+        unsafe {
+            // Within each 128 bits, four vectors at a time: quarter q of vector 4*i + j then holds
+            // lane 4*q + j of the four vectors from 4*i on.
+            for i in 0..4 {
+                let [a, b, c, d] =
+                    [square[4 * i], square[4 * i + 1], square[4 * i + 2], square[4 * i + 3]];
+                let (ab, ab_high) = (_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+                let (cd, cd_high) = (_mm512_unpacklo_epi32(c, d), _mm512_unpackhi_epi32(c, d));
+                square[4 * i] = _mm512_unpacklo_epi64(ab, cd);
+                square[4 * i + 1] = _mm512_unpackhi_epi64(ab, cd);
+                square[4 * i + 2] = _mm512_unpacklo_epi64(ab_high, cd_high);
+                square[4 * i + 3] = _mm512_unpackhi_epi64(ab_high, cd_high);
+            }
+            // Then the quarters, a square of 4 x 4 for each j.
+            for j in 0..4 {
+                let [a, b, c, d] = [square[j], square[4 + j], square[8 + j], square[12 + j]];
+                let low = _mm512_shuffle_i32x4::<0b01_00_01_00>(a, b);
+                let high = _mm512_shuffle_i32x4::<0b11_10_11_10>(a, b);
+                let low_next = _mm512_shuffle_i32x4::<0b01_00_01_00>(c, d);
+                let high_next = _mm512_shuffle_i32x4::<0b11_10_11_10>(c, d);
+                square[j] = _mm512_shuffle_i32x4::<0b10_00_10_00>(low, low_next);
+                square[4 + j] = _mm512_shuffle_i32x4::<0b11_01_11_01>(low, low_next);
+                square[8 + j] = _mm512_shuffle_i32x4::<0b10_00_10_00>(high, high_next);
+                square[12 + j] = _mm512_shuffle_i32x4::<0b11_01_11_01>(high, high_next);
+            }
+        }
+    }
+
+    #[inline(always)]
     fn mul(self, a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: see the top.
         unsafe { _mm512_mullo_epi32(a, b) }
