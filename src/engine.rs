@@ -21,8 +21,9 @@ use crate::pack::{Line, aligned};
 use crate::step::{Form, PerRow, Rows, RowsMut, Step, stride};
 use crate::tensor::{Element, Output, TensorType, Values};
 
-/// Below this many multiplications per thread, another thread costs more than it saves.
-const PRODUCTS_PER_THREAD: usize = 8 << 20;
+/// Work for a thread, in operations on vectors as [`Kernel::cost`] counts them. With less, waking
+/// another thread, which takes some 8 microseconds, costs more than it saves.
+const COST_PER_THREAD: usize = 192 << 10;
 
 /// Batches of fewer rows are split by outputs, larger ones by rows: a tile of few rows does not keep
 /// the multipliers busy, and each thread would read all weights for it.
@@ -71,6 +72,8 @@ pub struct Engine {
     whole_batch: bool,
     /// Multiplications per row.
     products: usize,
+    /// Operations on vectors that they take.
+    cost: usize,
     /// Groups of inputs of the widest layer that may skip zeros.
     groups: usize,
 }
@@ -155,6 +158,7 @@ impl Engine {
             chunk: if chunk > TILE_ROWS { chunk - chunk % TILE_ROWS } else { chunk.max(1) },
             whole_batch: steps.iter().any(|step| step.whole_batch()),
             products,
+            cost: steps.iter().map(|step| step.cost()).sum(),
             groups: steps.iter().map(|step| step.groups()).max().unwrap_or(0),
             steps,
         })
@@ -254,8 +258,7 @@ impl Engine {
         let input = input.into();
         let batch = self.batch(&input, output.into(), scratch)?;
         let threads = self.threads.min(scratch.arenas.len());
-        let parts = batch.rows.saturating_mul(self.products) / PRODUCTS_PER_THREAD;
-        let parts = parts.clamp(1, threads);
+        let parts = (batch.rows.saturating_mul(self.cost) / COST_PER_THREAD).clamp(1, threads);
         if parts > 1 && (self.whole_batch || batch.rows < ROWS_PER_THREAD * parts) {
             let (arena, others) = scratch.arenas[..parts].split_first_mut().expect("one at least");
             return self.by_outputs(batch, arena, others);

@@ -130,8 +130,13 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         false
     }
 
-    /// Multiplications per row, for deciding whether threads pay.
+    /// Multiplications per row.
     fn products(&self) -> usize {
+        0
+    }
+
+    /// Operations on vectors that they take per row, for deciding whether threads pay.
+    fn cost(&self) -> usize {
         0
     }
 

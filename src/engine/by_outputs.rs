@@ -10,7 +10,7 @@
 
 use core::ops::Range;
 
-use super::{Arena, Batch, Engine, PRODUCTS_PER_THREAD};
+use super::{Arena, Batch, COST_PER_THREAD, Engine};
 use crate::error::Result;
 use crate::step::{PerRow, Rows, RowsMut, SplitStep, stride};
 
@@ -23,7 +23,7 @@ impl Engine {
         others: &mut [Arena],
     ) -> Result<()> {
         self.chunks(batch, arena, |step, input, output, per_row| {
-            let worth = input.count.saturating_mul(step.products()) / PRODUCTS_PER_THREAD;
+            let worth = input.count.saturating_mul(step.cost()) / COST_PER_THREAD;
             let Some(split) = step.split().filter(|_| worth > 1) else {
                 return step.run(input, output, per_row);
             };

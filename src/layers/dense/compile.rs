@@ -275,6 +275,10 @@ impl Step for DenseStep {
         self.matrix.inputs() * self.matrix.outputs()
     }
 
+    fn cost(&self) -> usize {
+        self.matrix.kernel().cost(self.matrix.inputs(), self.matrix.outputs())
+    }
+
     fn groups(&self) -> usize {
         self.matrix.skippable_groups()
     }
