@@ -166,7 +166,11 @@ impl PackedMatrix {
     /// Bytes that the kernel reads of each input row, prepared if they must be.
     pub(crate) fn row_bytes(&self) -> usize {
         match self.lanes {
-            Lanes::Outputs => self.groups() * self.kernel.group_bytes,
+            // Whole cache lines, so that preparing need not end within one.
+            Lanes::Outputs if self.prepare().is_some() => {
+                (self.groups() * self.kernel.group_bytes).next_multiple_of(64)
+            }
+            Lanes::Outputs => self.groups() * GROUP,
             Lanes::Inputs => self.inputs,
         }
     }

@@ -214,7 +214,7 @@ pub(crate) trait Broadcast: Product {
     fn group(inputs: [u8; GROUP]) -> (Self::Group, i32);
 
     /// Prepares a row, which may end within a group, as [`Broadcast::group`] does with each group.
-    /// Only where groups are not read as they are.
+    /// Only where groups are not read as they are. What is prepared is whole cache lines long.
     #[inline(always)]
     fn prepare(vector: Self::Vector, row: &[u8], prepared: &mut [Self::Group]) -> i32 {
         let _ = (vector, row, prepared);

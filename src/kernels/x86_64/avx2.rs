@@ -138,14 +138,12 @@ impl Broadcast for PositiveInputs {
     fn prepare(vector: V256<Avx2>, row: &[u8], prepared: &mut [[[u8; GROUP]; 2]]) -> i32 {
         let mut missing = vector.int(0);
         let (wholes, rest) = row.as_chunks::<32>();
-        let (to, to_rest) = prepared.split_at_mut(8 * wholes.len());
-        for (inputs, to) in wholes.iter().zip(to.as_chunks_mut().0) {
+        let mut to = prepared.as_chunks_mut().0.iter_mut();
+        for (inputs, to) in wholes.iter().zip(to.by_ref()) {
             prepare_eight(vector, vector.load_groups(inputs), to, &mut missing);
         }
-        if !rest.is_empty() {
-            let mut last = [[[0; GROUP]; 2]; 8];
-            prepare_eight(vector, vector.load_few_groups(rest), &mut last, &mut missing);
-            to_rest.copy_from_slice(&last[..to_rest.len()]);
+        if let Some(to) = to.next().filter(|_| !rest.is_empty()) {
+            prepare_eight(vector, vector.load_few_groups(rest), to, &mut missing);
         }
         // SAFETY: see the top.
         let missing: [i64; 4] = unsafe { core::mem::transmute(missing) };

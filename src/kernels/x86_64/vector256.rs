@@ -73,9 +73,18 @@ impl<F: Features> Vector for V256<F> {
 
     #[inline(always)]
     fn load_few_groups(self, bytes: &[u8]) -> __m256i {
-        let mut all = [0; 32];
-        all[..bytes.len()].copy_from_slice(bytes);
-        self.load_groups(&all)
+        let len = bytes.len();
+        if !len.is_multiple_of(4) {
+            let mut all = [0; 32];
+            all[..len].copy_from_slice(bytes);
+            return self.load_groups(&all);
+        }
+        // SAFETY: see the top; the mask is of the groups that there are.
+        unsafe {
+            let numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((len / 4) as i32), numbers);
+            _mm256_maskload_epi32(bytes.as_ptr().cast(), mask)
+        }
     }
 
     #[inline(always)]
