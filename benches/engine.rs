@@ -1,5 +1,5 @@
-//! Whole networks, on the best kernel and one thread: those in `models/`, and one of the usual
-//! size for a small classifier. Throughput is in rows.
+//! Whole networks, on the best kernels and one thread: those in `models/`, small ones, and one of the
+//! usual size for a small classifier. Throughput is in rows.
 
 #[path = "../tests/common/mod.rs"]
 mod common;
@@ -72,7 +72,10 @@ fn main() {
         .warm_up_time(Duration::from_millis(500))
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
-    batches(&mut criterion, &common::mlp(&[784, 256, 128, 64, 10]));
+    // The smallest there is shows what a call costs.
+    for widths in [&[1, 1][..], &[100, 50, 1], &[1024, 16, 32, 1], &[784, 256, 128, 64, 10]] {
+        batches(&mut criterion, &common::mlp(widths));
+    }
     for file in shipped() {
         let bytes = std::fs::read(&file).expect("the model file can be read");
         let model = Model::read(&bytes).unwrap_or_else(|e| panic!("{}: {e}", file.display()));

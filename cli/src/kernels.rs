@@ -10,6 +10,7 @@ use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, Model, TensorType, WeightLayout};
 
 use crate::limits::{Limit, Limits};
+use crate::listing::{Unavailable, technique, unavailable, unavailable_text};
 use crate::report::{self, Report, percent, time};
 use crate::{args, batch, bound, limits};
 
@@ -70,32 +71,6 @@ struct KernelInfo {
     share_of_limit: f64,
     /// Of the instructions of the kernel that has the fastest.
     share_of_best_limit: f64,
-}
-
-/// A kernel of this architecture that this CPU cannot run.
-#[derive(Serialize)]
-pub struct Unavailable {
-    name: &'static str,
-    /// The instruction sets that the CPU lacks.
-    missing: Vec<&'static str>,
-}
-
-/// The kernels that this CPU cannot run.
-pub fn unavailable() -> Vec<Unavailable> {
-    let lacking = kernels::all().filter(|entry| entry.kernel().is_none());
-    lacking.map(|entry| Unavailable { name: entry.name(), missing: entry.missing() }).collect()
-}
-
-/// A line for each of them, and an empty one if there are any.
-pub fn unavailable_text(unavailable: &[Unavailable]) -> String {
-    let line = |of: &Unavailable| {
-        format!("not on this CPU: {}, which needs {}\n", of.name, of.missing.join(", "))
-    };
-    let mut text: String = unavailable.iter().map(line).collect();
-    if !text.is_empty() {
-        text.push('\n');
-    }
-    text
 }
 
 /// Runs the subcommand.
@@ -173,16 +148,6 @@ fn gemm((_, k, n): Shape, kind: Int8) -> Result<Model<'static>> {
 fn random(len: usize) -> Vec<i8> {
     let mut rng = fastrand::Rng::with_seed(1);
     (0..len).map(|_| rng.i8(..)).collect()
-}
-
-/// A technique's name.
-pub fn technique(technique: Technique) -> &'static str {
-    match technique {
-        Technique::Positive => "positive",
-        Technique::PositiveInputs => "positive, of the inputs",
-        Technique::Offset => "offset",
-        Technique::Native => "native",
-    }
 }
 
 impl Report for Kernels {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 use signfold::kernels::{self, Kernel};
 
-use crate::kernels::{Unavailable, technique, unavailable, unavailable_text};
+use crate::listing::{Unavailable, technique, unavailable, unavailable_text};
 use crate::memory::Memory;
 use crate::report::{self, Report};
 use crate::timing::{self, Call};

@@ -15,6 +15,7 @@ mod idx;
 mod inspect;
 mod kernels;
 mod limits;
+mod listing;
 mod memory;
 mod metrics;
 mod npy;
