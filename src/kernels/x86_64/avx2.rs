@@ -143,7 +143,13 @@ impl Broadcast for PositiveInputs {
             prepare_eight(vector, vector.load_groups(inputs), to, &mut missing);
         }
         if let Some(to) = to.next().filter(|_| !rest.is_empty()) {
-            prepare_eight(vector, vector.load_few_groups(rest), to, &mut missing);
+            let last = match row.last_chunk::<32>() {
+                Some(last) if rest.len().is_multiple_of(GROUP) => {
+                    last_groups(vector, vector.load_groups(last), rest.len() / GROUP)
+                }
+                _ => vector.load_few_groups(rest),
+            };
+            prepare_eight(vector, last, to, &mut missing);
         }
         // SAFETY: see the top.
         let missing: [i64; 4] = unsafe { core::mem::transmute(missing) };
@@ -155,6 +161,19 @@ impl Broadcast for PositiveInputs {
         let magnitudes = i32::from_le_bytes(*magnitudes);
         let signs = i32::from_le_bytes(*signs);
         (vector.int(magnitudes), vector.int(signs))
+    }
+}
+
+/// The last `n` of 8 groups, at most all, then zeros.
+#[inline(always)]
+fn last_groups(_: V256<Avx2>, groups: __m256i, n: usize) -> __m256i {
+    // SAFETY: see the top.
+    unsafe {
+        let n = _mm256_set1_epi32(n as i32);
+        let numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        // Of the index only the last 3 bits count: 8 - n + number.
+        let moved = _mm256_permutevar8x32_epi32(groups, _mm256_sub_epi32(numbers, n));
+        _mm256_and_si256(moved, _mm256_cmpgt_epi32(n, numbers))
     }
 }
 

@@ -73,18 +73,9 @@ impl<F: Features> Vector for V256<F> {
 
     #[inline(always)]
     fn load_few_groups(self, bytes: &[u8]) -> __m256i {
-        let len = bytes.len();
-        if !len.is_multiple_of(4) {
-            let mut all = [0; 32];
-            all[..len].copy_from_slice(bytes);
-            return self.load_groups(&all);
-        }
-        // SAFETY: see the top; the mask is of the groups that there are.
-        unsafe {
-            let numbers = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((len / 4) as i32), numbers);
-            _mm256_maskload_epi32(bytes.as_ptr().cast(), mask)
-        }
+        let mut all = [0; 32];
+        copy_short(&mut all, bytes);
+        self.load_groups(&all)
     }
 
     #[inline(always)]
@@ -269,15 +260,10 @@ impl<F: Features> Vector for V256<F> {
 
     #[inline(always)]
     fn load_floats(self, values: &[f32], filler: f32) -> __m256 {
-        let len = values.len().min(8) as i32;
-        // SAFETY: see the top. A masked load touches no lane whose mask is not set: here, none
-        // past the slice's end.
-        unsafe {
-            let lanes = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-            let there = _mm256_cmpgt_epi32(_mm256_set1_epi32(len), lanes);
-            let loaded = _mm256_maskload_ps(values.as_ptr(), there);
-            _mm256_blendv_ps(_mm256_set1_ps(filler), loaded, _mm256_castsi256_ps(there))
-        }
+        // Not by a masked load: emulators read what the mask leaves out, past the end of memory.
+        let mut all = [filler; 8];
+        copy_short(&mut all, &values[..values.len().min(8)]);
+        self.load_float(&all)
     }
 
     #[inline(always)]
