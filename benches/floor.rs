@@ -19,7 +19,6 @@ use std::time::Duration;
 use common::Rng;
 use criterion::{Criterion, Throughput};
 use shapes::SHAPES;
-use signfold::{Engine, kernels};
 
 fn main() {
     let mut criterion = Criterion::default()
@@ -33,15 +32,7 @@ fn main() {
         let rng = &mut Rng::new(1);
         let model = shapes::dense(rng, k, n);
         let x = rng.vec(m * k, Rng::i8);
-        let mut out = vec![0_i8; m * n];
-        for kernel in kernels::available() {
-            let engine = Engine::with_kernel(&model, kernel.name()).expect("it is available");
-            let engine = engine.with_threads(1);
-            let mut scratch = engine.scratch();
-            group.bench_function(kernel.name(), |bencher| {
-                bencher.iter(|| engine.run(black_box(&x), &mut out, &mut scratch));
-            });
-        }
+        shapes::each_kernel(&mut group, &model, &x);
         let x = rng.vec(m * k, |rng| rng.float(-1.0, 1.0));
         let w = rng.vec(k * n, |rng| rng.float(-1.0, 1.0));
         let mut out = vec![0.0_f32; m * n];

@@ -17,7 +17,6 @@ use std::time::Duration;
 use common::Rng;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use shapes::SHAPES;
-use signfold::Engine;
 use signfold::kernels::{self, reference};
 
 /// Naive loops take too long on larger shapes than this many products.
@@ -30,15 +29,7 @@ fn products(criterion: &mut Criterion) {
         let rng = &mut Rng::new(1);
         let model = shapes::dense(rng, k, n);
         let x = rng.vec(m * k, Rng::i8);
-        let mut out = vec![0_i8; m * n];
-        for kernel in kernels::available() {
-            let engine = Engine::with_kernel(&model, kernel.name()).expect("it is available");
-            let engine = engine.with_threads(1);
-            let mut scratch = engine.scratch();
-            group.bench_function(kernel.name(), |bencher| {
-                bencher.iter(|| engine.run(black_box(&x), &mut out, &mut scratch));
-            });
-        }
+        shapes::each_kernel(&mut group, &model, &x);
         if m * k * n <= NAIVE {
             let w = rng.vec(k * n, Rng::i8);
             group.bench_function("naive-int8", |bencher| {

@@ -353,7 +353,6 @@ impl SplitStep for DenseStep {
             ],
         };
         let RowsMut { bytes, stride, width, .. } = output;
-        let width = width.min(stride);
         let epilogue = match &self.output {
             StepOutput::Bytes { multipliers, narrow } => Epilogue::Bytes {
                 out: bytes,
