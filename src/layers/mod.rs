@@ -2,6 +2,7 @@
 
 mod activation;
 mod argmax;
+mod channels;
 mod dense;
 mod edges;
 mod pointwise;
@@ -9,7 +10,8 @@ mod softmax;
 
 pub use activation::Activation;
 pub use argmax::Argmax;
-pub use dense::{Bias, Dense, DenseInput, DenseOutput, split_bias_column};
+pub use channels::{Bias, DenseInput, DenseOutput};
+pub use dense::{Dense, split_bias_column};
 pub use edges::{Dequantize, Quantize};
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;

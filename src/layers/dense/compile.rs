@@ -3,24 +3,25 @@
 
 use core::ops::Range;
 
-use super::{Bias, Dense, DenseInput, DenseOutput, batch_params, row_params};
+use super::Dense;
 use crate::error::Result;
-use crate::kernels::sum::{Correction, Epilogue, Inputs, Skip};
-use crate::kernels::{Kernel, Narrow, Prepare};
-use crate::layers::Place;
-use crate::layers::edges::{expect_int8, quantizer, refuse_nan};
+use crate::kernels::Prepare;
+use crate::kernels::sum::{Correction, Inputs, Skip};
+use crate::layers::channels::steps::{CopyStep, DynamicQuantizeStep, StepOutput};
+use crate::layers::edges::expect_int8;
+use crate::layers::{DenseInput, Place};
 use crate::pack::PackedMatrix;
-use crate::quant::{QuantParams, Rounding, multiplier, select_max, select_min};
-use crate::step::{Form, PerRow, Rows, RowsMut, SplitStep, Step, crowded, map};
+use crate::quant::QuantParams;
+use crate::step::{Form, PerRow, Rows, RowsMut, SplitStep, Step, crowded};
 
 impl Dense<'_> {
     /// Adds the layer's steps.
     pub(super) fn add_steps(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let matrix = PackedMatrix::new(place.kernel, &self.weights, self.outputs, self.inputs)?;
+        let matrix = PackedMatrix::new(place.kernel, &self.weights, self.outputs(), self.inputs)?;
         let form = Form { flip: place.kernel.technique().flip() };
         let (width, row_bytes) = (self.inputs, matrix.row_bytes());
         let params = expect_int8(&place.input).ok();
-        let (kernel, per_row) = (place.kernel, self.input == DenseInput::PerRow);
+        let (kernel, per_row) = (place.kernel, self.input_kind() == DenseInput::PerRow);
         let flip = place.input_form.flip ^ form.flip;
         let tight = place.tight && (row_bytes != width || crowded(row_bytes));
         match (params, matrix.prepare()) {
@@ -52,10 +53,8 @@ impl Dense<'_> {
         params: Option<QuantParams>,
     ) -> DenseStep {
         let padded = matrix.padded_outputs();
-        let bias = |n: usize| match &self.bias {
-            Bias::I32(bias) => bias[n],
-            _ => 0,
-        };
+        let (channels, outputs) = (&self.channels, self.outputs());
+        let bias = |n: usize| channels.integer_bias(n);
         // All wraps around, as sums do.
         let sum = |n: usize| {
             let zeros = i32::from(self.weight_zero_point(n)).wrapping_mul(self.inputs as i32);
@@ -67,75 +66,21 @@ impl Dense<'_> {
         let weight_zero = |n: usize| -i32::from(self.weight_zero_point(n));
         let has_zero_points = self.has_weight_zero_points();
         DenseStep {
-            constants: matrix.constants((0..self.outputs).map(constant)),
+            constants: matrix.constants((0..outputs).map(constant)),
             skip: (!has_zero_points && matrix.skippable_groups() > 0).then(|| SkipZeros {
                 zero: params.map(|_| form.byte(zero_point as i8)),
-                constants: self.per_output(padded, bias),
+                constants: channels.per_output(padded, bias),
             }),
-            input_zero_columns: params.is_none().then(|| self.per_output(padded, input_zero)),
-            weight_zero_columns: has_zero_points.then(|| self.per_output(padded, weight_zero)),
-            output: self.step_output(place, padded, params),
+            input_zero_columns: params.is_none().then(|| channels.per_output(padded, input_zero)),
+            weight_zero_columns: has_zero_points.then(|| channels.per_output(padded, weight_zero)),
+            output: channels.step_output(place.output_form, padded, params),
             matrix,
             form,
         }
     }
 
-    fn step_output(&self, place: &Place, padded: usize, params: Option<QuantParams>) -> StepOutput {
-        match self.output {
-            DenseOutput::Int8(output, Rounding::Nearest) => {
-                let input = params.expect("validated: 8-bit outputs have 8-bit inputs");
-                let by = |n| multiplier(input.scale(), self.weight_scale(n), output.scale());
-                let (min, max) = self.bounds(&output);
-                StepOutput::Bytes {
-                    multipliers: self.per_output(padded, by),
-                    narrow: Narrow::new(output.zero_point_i8(), min, max, place.output_form.flip),
-                }
-            }
-            DenseOutput::F32 => {
-                let input = params.map_or(1.0, |params| params.scale());
-                let (min, max) = self.activation.clamp().expect("validated: a clamp");
-                let bias = match &self.bias {
-                    Bias::F32(bias) => Some(self.per_output(padded, |n| bias[n])),
-                    _ => None,
-                };
-                let scales = self.per_output(padded, |n| input * self.weight_scale(n));
-                StepOutput::Float { scales, bias, min, max }
-            }
-        }
-    }
-
     fn has_weight_zero_points(&self) -> bool {
         self.weight_zero_points.iter().any(|&zw| zw != 0)
-    }
-
-    /// One value per output, padded with zeros.
-    fn per_output<T: Clone + Default>(&self, padded: usize, of: impl Fn(usize) -> T) -> Vec<T> {
-        let mut values: Vec<T> = (0..self.outputs).map(of).collect();
-        values.resize(padded, T::default());
-        values
-    }
-}
-
-/// Copies rows into the form and with the padding that a kernel reads.
-#[derive(Debug)]
-struct CopyStep {
-    width: usize,
-    row_bytes: usize,
-    flip: u8,
-}
-
-impl Step for CopyStep {
-    fn name(&self) -> String {
-        "copy".into()
-    }
-
-    fn row_bytes(&self) -> usize {
-        self.row_bytes
-    }
-
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        map(&input, &mut output, self.width, |byte: u8| byte ^ self.flip);
-        Ok(())
     }
 }
 
@@ -177,60 +122,6 @@ fn sum_rows(rows: &Rows<'_>, width: usize, form: Form, per_row: &mut PerRow) {
     }
 }
 
-/// Finds scales and zero points, and quantizes with them.
-#[derive(Debug)]
-struct DynamicQuantizeStep {
-    kernel: &'static Kernel,
-    width: usize,
-    form: Form,
-    per_row: bool,
-}
-
-impl Step for DynamicQuantizeStep {
-    fn name(&self) -> String {
-        "quantize by range".into()
-    }
-
-    fn row_bytes(&self) -> usize {
-        self.width
-    }
-
-    fn whole_batch(&self) -> bool {
-        !self.per_row
-    }
-
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        // Of equal ones the first, as within a row: zeros have signs.
-        let join = |a: (f32, f32), b: (f32, f32)| (select_min(b.0, a.0), select_max(b.1, a.1));
-        let first = per_row.first;
-        let batch = match self.per_row {
-            true => None,
-            false => input.iter::<f32>(self.width).map(self.kernel.range).reduce(join),
-        };
-        let batch = batch.map(batch_params).transpose().or_else(|error| {
-            let mut rows = input.iter::<f32>(self.width).enumerate();
-            rows.try_for_each(|(row, real)| refuse_nan(first + row, real))?;
-            Err(error)
-        })?;
-        let rows = input.iter::<f32>(self.width).zip(output.iter::<u8>(self.width));
-        for (row, (real, bytes)) in rows.enumerate() {
-            let (scale, zero_point) = match batch {
-                Some(params) => params,
-                None => row_params(first + row, (self.kernel.range)(real)).or_else(|error| {
-                    refuse_nan(first + row, real)?;
-                    Err(error)
-                })?,
-            };
-            (per_row.scales[row], per_row.zero_points[row]) = (scale, zero_point);
-            let by = quantizer(scale, zero_point, self.form);
-            if (self.kernel.quantize)(real, bytes, &by) {
-                refuse_nan(first + row, real)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 #[derive(Debug)]
 struct DenseStep {
     matrix: PackedMatrix,
@@ -253,22 +144,13 @@ struct SkipZeros {
     constants: Vec<i32>,
 }
 
-#[derive(Debug)]
-enum StepOutput {
-    Bytes { multipliers: Vec<f32>, narrow: Narrow },
-    Float { scales: Vec<f32>, bias: Option<Vec<f32>>, min: f32, max: f32 },
-}
-
 impl Step for DenseStep {
     fn name(&self) -> String {
         format!("dense {}x{}", self.matrix.inputs(), self.matrix.outputs())
     }
 
     fn row_bytes(&self) -> usize {
-        match self.output {
-            StepOutput::Bytes { .. } => self.matrix.outputs(),
-            StepOutput::Float { .. } => 4 * self.matrix.outputs(),
-        }
+        self.output.bytes() * self.matrix.outputs()
     }
 
     fn products(&self) -> usize {
@@ -315,7 +197,7 @@ impl SplitStep for DenseStep {
 
     fn bytes_of(&self, panels: Range<usize>) -> Range<usize> {
         let Range { start, end } = self.outputs_of(&panels);
-        let bytes = self.row_bytes() / self.matrix.outputs();
+        let bytes = self.output.bytes();
         start * bytes..end * bytes
     }
 
@@ -352,26 +234,7 @@ impl SplitStep for DenseStep {
                 correction(&per_row.sums, &self.weight_zero_columns, first),
             ],
         };
-        let RowsMut { bytes, stride, width, .. } = output;
-        let epilogue = match &self.output {
-            StepOutput::Bytes { multipliers, narrow } => Epilogue::Bytes {
-                out: bytes,
-                stride,
-                width,
-                multipliers: &multipliers[first..],
-                narrow: *narrow,
-            },
-            StepOutput::Float { scales, bias, min, max } => Epilogue::Float {
-                out: bytemuck::cast_slice_mut(bytes),
-                stride: stride / 4,
-                width: width / 4,
-                scales: &scales[first..],
-                row_scales: self.input_zero_columns.as_ref().map(|_| &per_row.scales[..]),
-                bias: bias.as_deref().map(|bias| &bias[first..]),
-                min: *min,
-                max: *max,
-            },
-        };
+        let epilogue = self.output.epilogue(first, output, per_row);
         let zero_points = &per_row.zero_points;
         // A scratch that another engine made may have too little room for a list.
         let skips = input.count == 1 && list.len() >= self.matrix.skippable_groups();
