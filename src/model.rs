@@ -132,6 +132,35 @@ impl<'a> Model<'a> {
         Ok(values)
     }
 
+    /// Which inputs of a max-product layer decided its outputs, for rows of the model's input: for
+    /// explaining an answer, or for finding the connections that a network can do without.
+    ///
+    /// The answer holds, for each row and each output of layer number `layer`, the position of the
+    /// layer's input whose product won; of equal products the lowest. Where there are splits, it has one
+    /// for each block; of [`Aggregate::Mam`](crate::layers::Aggregate::Mam) two, that of the largest
+    /// product, then that of the smallest. [`u32::MAX`] stands for a block without connections.
+    ///
+    /// By naive loops, as [`Model::reference`].
+    ///
+    /// # Errors
+    /// Those of [`Model::reference`]; and `layer` must be a max-product layer, not a mean.
+    pub fn winners(&self, layer: usize, input: &Values<'_>) -> Result<Vec<u32>> {
+        self.input().rows(input, "input")?;
+        let mut values = input.clone().into_owned();
+        for (i, (each, input, _)) in self.layers().enumerate() {
+            match each {
+                Layer::MaxProduct(each) if i == layer => return each.winners(&input, &values),
+                _ if i == layer => break,
+                _ => values = each.reference(&input, &values)?,
+            }
+        }
+        let message = match self.layers().nth(layer) {
+            Some((layer, ..)) => format!("nothing wins in a layer of kind {}", layer.name()),
+            None => format!("there are {} layers", self.layers.len()),
+        };
+        Err(Error::input(message).at(format!("layer {layer}")))
+    }
+
     /// The same model, borrowing nothing.
     pub fn into_owned(self) -> Model<'static> {
         let own = |golden: Golden<'_>| Golden {

@@ -47,6 +47,10 @@ impl RecordWriter {
         self.tensors.push(bytemuck::cast_slice(values).to_vec());
     }
 
+    pub(crate) fn tensor_u32(&mut self, values: &[u32]) {
+        self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
+    }
+
     pub(crate) fn tensor_i32(&mut self, values: &[i32]) {
         self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
     }
@@ -115,6 +119,10 @@ impl<'a> RecordReader<'a> {
 
     pub(crate) fn tensor_i8(&mut self, len: usize) -> Result<Cow<'a, [i8]>> {
         self.tensor(Some(len)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
+    }
+
+    pub(crate) fn tensor_u32(&mut self, len: usize) -> Result<Cow<'a, [u32]>> {
+        self.tensor(len.checked_mul(4)).map(words)
     }
 
     pub(crate) fn tensor_i32(&mut self, len: usize) -> Result<Cow<'a, [i32]>> {

@@ -8,6 +8,7 @@ mod check;
 pub(crate) mod edges;
 mod exp;
 pub(crate) mod map;
+pub(crate) mod max;
 pub(crate) mod pack;
 mod peak;
 mod portable;

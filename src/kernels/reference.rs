@@ -1,5 +1,7 @@
 //! The specification: naive loops that anyone can check. Every kernel is held to them bit by bit.
 
+use super::max::{Aggregate, soft};
+
 /// Sums of products with zero points, the definition of a dense layer before its bias:
 /// `out[m][n] = sum_k (x[m][k] - zx) * (w[n][k] - zw[n])`, exact.
 ///
@@ -43,4 +45,48 @@ pub fn origin_sums(x: &[i8], w: &[i8], k: usize) -> Vec<i32> {
         }
     }
     out
+}
+
+/// How the products of a block meet, the definition of a max-product layer before its bias: an
+/// integer, and for [`Aggregate::SoftAbsMax`] the logarithm of the sum of exponentials, with the
+/// winner's sign. Each product comes with the number of its input; `unit` is the real number that
+/// 1 stands for. Without products both are 0.
+///
+/// # Panics
+/// For [`Aggregate::Mean`], which is a sum.
+pub fn join(aggregate: Aggregate, products: &[(usize, i32)], unit: f32) -> (i32, f32) {
+    let value = |at: usize| products.iter().find(|(k, _)| *k == at).map_or(0, |&(_, p)| p);
+    let won: Vec<i32> = winners(aggregate, products)
+        .into_iter()
+        .filter(|&at| at != NO_WINNER)
+        .map(|at| value(at as usize))
+        .collect();
+    let integer = won.iter().sum();
+    let Aggregate::SoftAbsMax { alpha } = aggregate else { return (integer, 0.0) };
+    let decay = soft::decay(unit, alpha);
+    let term = |&(_, p): &(usize, i32)| soft::term(integer.abs() - p.abs(), decay) as u64;
+    let log = soft::log(products.iter().map(term).sum());
+    (integer, integer.signum() as f32 * log)
+}
+
+/// What stands for the winner of a block without connections.
+pub const NO_WINNER: u32 = u32::MAX;
+
+/// The inputs whose products decide a block, the lowest ones among equals: the largest, for
+/// [`Aggregate::Mam`] also the smallest.
+pub fn winners(aggregate: Aggregate, products: &[(usize, i32)]) -> Vec<u32> {
+    let first = |of: fn(i32) -> i32| {
+        let better = |best: Option<(usize, i32)>, &(k, p): &(usize, i32)| match best {
+            Some((_, value)) if value >= of(p) => best,
+            _ => Some((k, of(p))),
+        };
+        products.iter().fold(None, better).map_or(NO_WINNER, |(k, _)| k as u32)
+    };
+    match aggregate {
+        Aggregate::Max => vec![first(|p| p)],
+        Aggregate::Min => vec![first(|p| -p)],
+        Aggregate::AbsMax | Aggregate::SoftAbsMax { .. } => vec![first(i32::abs)],
+        Aggregate::Mam => vec![first(|p| p), first(|p| -p)],
+        Aggregate::Mean => panic!("nothing wins a mean"),
+    }
 }

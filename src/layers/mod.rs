@@ -5,14 +5,17 @@ mod argmax;
 mod channels;
 mod dense;
 mod edges;
+mod max_product;
 mod pointwise;
 mod softmax;
 
+pub use crate::kernels::max::Aggregate;
 pub use activation::Activation;
 pub use argmax::Argmax;
 pub use channels::{Bias, DenseInput, DenseOutput};
 pub use dense::{Dense, split_bias_column};
 pub use edges::{Dequantize, Quantize};
+pub use max_product::MaxProduct;
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;
 
@@ -24,6 +27,11 @@ use crate::tensor::{TensorType, Values};
 
 /// What every kind of layer can do.
 pub(crate) trait Kind<'a>: Sized {
+    /// What listings call this layer, if not as all of its kind.
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
+
     /// Checks the layer against the type of its input; answers the type of its output.
     fn output(&self, input: &TensorType) -> Result<TensorType>;
 
@@ -69,7 +77,7 @@ macro_rules! layers {
             /// The layer's kind, as messages and listings name it.
             pub fn name(&self) -> &'static str {
                 match self {
-                    $(Layer::$variant(_) => $name,)*
+                    $(Layer::$variant(layer) => layer.name().unwrap_or($name),)*
                 }
             }
 
@@ -143,6 +151,8 @@ layers! {
     5 "softmax" Softmax;
     /// Row by row: the position of the largest element.
     6 "argmax" Argmax;
+    /// Products with a weight matrix that meet by a maximum, plus a bias.
+    7 "max product" MaxProduct<'a>;
 }
 
 impl Layer<'_> {
@@ -155,6 +165,7 @@ impl Layer<'_> {
             Layer::Pointwise(layer) => Layer::Pointwise(layer),
             Layer::Softmax(layer) => Layer::Softmax(layer),
             Layer::Argmax(layer) => Layer::Argmax(layer),
+            Layer::MaxProduct(layer) => Layer::MaxProduct(layer.into_owned()),
         }
     }
 }

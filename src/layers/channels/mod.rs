@@ -237,32 +237,41 @@ impl<'a> Channels<'a> {
         Ok((quantized.collect(), params))
     }
 
-    /// What becomes of the integers of all rows, bias included, by naive loops. `scales` are those
-    /// of the input rows.
-    pub fn reference_finish(&self, integers: &[f32], scales: &[RowParams]) -> Values<'static> {
-        let rows = integers.chunks_exact(self.outputs).zip(scales);
-        let each = rows.flat_map(|(row, &(scale, _))| {
-            row.iter().enumerate().map(move |(n, &integer)| (n, integer, scale))
+    /// What becomes of the integers of all rows, bias included, by naive loops. `extras`, if there
+    /// are any, are added once an integer is scaled; `params` are those of the input rows.
+    pub fn reference_finish(
+        &self,
+        integers: &[f32],
+        extras: &[f32],
+        params: &[RowParams],
+    ) -> Values<'static> {
+        let each = integers.iter().enumerate().map(|(i, integer)| {
+            let (row, n) = (i / self.outputs, i % self.outputs);
+            let scaled = move |by: f32| match extras.get(i) {
+                Some(extra) => integer * by + extra,
+                None => integer * by,
+            };
+            (n, params[row].0, scaled)
         });
         match self.output {
             DenseOutput::Int8(output, Rounding::Nearest) => {
                 let ((min, max), zero_point) = (self.bounds(&output), output.zero_point_i8());
-                let byte = |(n, integer, scale): (usize, f32, f32)| {
+                let bytes = each.map(|(n, scale, scaled)| {
                     let by = multiplier(scale, self.weight_scale(n), output.scale());
-                    (round_clamped(integer * by, min, max) + zero_point) as i8
-                };
-                Values::from_i8(each.map(byte).collect(), &output)
+                    (round_clamped(scaled(by), min, max) + zero_point) as i8
+                });
+                Values::from_i8(bytes.collect(), &output)
             }
             DenseOutput::F32 => {
                 let (min, max) = self.clamp();
-                let real = |(n, integer, scale): (usize, f32, f32)| {
-                    let mut real = integer * (scale * self.weight_scale(n));
+                let reals = each.map(|(n, scale, scaled)| {
+                    let mut real = scaled(scale * self.weight_scale(n));
                     if let Bias::F32(bias) = &self.bias {
                         real += bias[n];
                     }
                     select_min(select_max(real, min), max)
-                };
-                each.map(real).collect::<Vec<f32>>().into()
+                });
+                reals.collect::<Vec<f32>>().into()
             }
         }
     }

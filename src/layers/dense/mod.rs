@@ -65,6 +65,11 @@ impl<'a> Dense<'a> {
         Ok(Self { inputs, weights, weight_zero_points, channels })
     }
 
+    /// The same from parts that fit each other.
+    pub(super) fn of_channels(inputs: usize, weights: &'a [i8], channels: Channels<'a>) -> Self {
+        Self { inputs, weights: weights.into(), weight_zero_points: Cow::Borrowed(&[]), channels }
+    }
+
     /// Sets the weights' zero points: none (all 0), one for all, or one per output.
     #[must_use]
     pub fn weight_zero_points(mut self, zero_points: impl Into<Cow<'a, [i8]>>) -> Self {
@@ -184,7 +189,7 @@ impl<'a> Kind<'a> for Dense<'a> {
                 i32::try_from(sum).expect("validated: sums fit i32") as f32
             }));
         }
-        Ok(self.channels.reference_finish(&sums, &params))
+        Ok(self.channels.reference_finish(&sums, &[], &params))
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
