@@ -18,7 +18,7 @@ use crate::kernels::{self, Kernel};
 use crate::layers::{Layer, Place};
 use crate::model::Model;
 use crate::pack::{Line, aligned};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step, stride};
+use crate::step::{Form, Own, PerRow, Rows, RowsMut, Step, stride};
 use crate::tensor::{Element, Output, TensorType, Values};
 
 /// Work for a thread, in operations on vectors as [`Kernel::cost`] counts them. With less, waking
@@ -74,8 +74,8 @@ pub struct Engine {
     products: usize,
     /// Operations on vectors that they take.
     cost: usize,
-    /// Groups of inputs of the widest layer that may skip zeros.
-    groups: usize,
+    /// Numbers that a step may want to list.
+    listed: usize,
 }
 
 /// The working memory of an engine: what it needs beside input and output. One per thread that
@@ -159,7 +159,7 @@ impl Engine {
             whole_batch: steps.iter().any(|step| step.whole_batch()),
             products,
             cost: steps.iter().map(|step| step.cost()).sum(),
-            groups: steps.iter().map(|step| step.groups()).max().unwrap_or(0),
+            listed: steps.iter().map(|step| step.listed()).max().unwrap_or(0),
             steps,
         })
     }
@@ -231,7 +231,7 @@ impl Engine {
                 zero_points: vec![0; rows],
                 sums: vec![0; rows],
                 constants: vec![0; rows],
-                list: vec![0; self.groups],
+                own: Own { list: vec![0; self.listed], looked: 0 },
             },
         };
         Scratch { arenas: (0..self.threads).map(|_| arena()).collect() }

@@ -113,8 +113,17 @@ pub(crate) struct PerRow {
     pub sums: Vec<i32>,
     /// What preparing rows found is missing in their sums.
     pub constants: Vec<i32>,
-    /// Not per row: room for a list of the groups of one row.
+    /// Not per row.
+    pub own: Own,
+}
+
+/// What each thread has for itself.
+#[derive(Debug, Default)]
+pub(crate) struct Own {
+    /// Room for a list of what [`Step::listed`] counts.
     pub list: Vec<u32>,
+    /// How many products of max-product layers have been looked at.
+    pub looked: u64,
 }
 
 /// One piece of a compiled network.
@@ -140,8 +149,8 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         0
     }
 
-    /// Groups of a row that the step may want to list.
-    fn groups(&self) -> usize {
+    /// How many numbers the step may want to list.
+    fn listed(&self) -> usize {
         0
     }
 
@@ -174,13 +183,13 @@ pub(crate) trait SplitStep: Sync {
     fn before(&self, input: &Rows<'_>, per_row: &mut PerRow);
 
     /// Computes the outputs of some panels of all rows, and puts them at the beginning of the output
-    /// rows. `list` is [`PerRow::list`]'s room.
+    /// rows. `own` is the thread's.
     fn run_panels(
         &self,
         input: Rows<'_>,
         output: RowsMut<'_>,
         per_row: &PerRow,
-        list: &mut [u32],
+        own: &mut Own,
         panels: Range<usize>,
     );
 }

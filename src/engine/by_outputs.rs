@@ -63,13 +63,13 @@ impl Shares<'_> {
         others: &mut [Arena],
     ) {
         self.step.before(&input, per_row);
-        let mut list = core::mem::take(&mut per_row.list);
+        let mut own = core::mem::take(&mut per_row.own);
         let shared = &*per_row;
         join(
-            || self.step.run_panels(input, output.reborrow(), shared, &mut list, self.panels(0)),
+            || self.step.run_panels(input, output.reborrow(), shared, &mut own, self.panels(0)),
             || self.apart(input, shared, others, 1),
         );
-        per_row.list = list;
+        per_row.own = own;
         for (i, other) in others.iter().enumerate() {
             let place = self.step.bytes_of(self.panels(i + 1));
             let bytes = bytemuck::cast_slice(&other.buffers[0]);
@@ -85,11 +85,11 @@ impl Shares<'_> {
     fn apart(&self, input: Rows<'_>, per_row: &PerRow, arenas: &mut [Arena], first: usize) {
         match arenas {
             [] => {}
-            [Arena { buffers: [buffer, _], per_row: own }] => {
+            [Arena { buffers: [buffer, _], per_row: PerRow { own, .. } }] => {
                 let (bytes, stride) = (bytemuck::cast_slice_mut(buffer), self.stride);
                 let output = RowsMut { bytes, stride, width: stride, count: input.count };
                 let panels = self.panels(first);
-                self.step.run_panels(input, output, per_row, &mut own.list, panels);
+                self.step.run_panels(input, output, per_row, own, panels);
             }
             _ => {
                 let (a, b) = arenas.split_at_mut(arenas.len() / 2);

@@ -19,7 +19,7 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
-use vector::{Broadcast, Direct, Op, Product, Vector};
+use vector::{Broadcast, Direct, Op, Product, Shorts, Vector};
 pub(crate) use vector::{Narrow, Table};
 
 use crate::error::{Error, ErrorKind, Result};
@@ -110,11 +110,17 @@ pub struct Kernel {
     pub(crate) map: fn(&[f32], &mut [f32], &map::Function),
     pub(crate) look_up: fn(&[u8], &mut [u8], &Table),
     pub(crate) softmax: fn(&[f32], &mut [f32]),
+    pub(crate) max_prepare: fn(&[u8], i32, &max::Preparation, &mut [i32]),
+    pub(crate) max_products: MaxProducts,
     #[cfg(test)]
     exps: fn(&[f32], &mut [f32]),
     peak: fn(usize) -> usize,
     read: fn(&[i32]) -> i32,
 }
+
+/// Products that meet by a maximum; see [`max::products`].
+pub(crate) type MaxProducts =
+    fn(&max::Layer<'_>, &max::Batch<'_>, core::ops::Range<usize>, sum::Epilogue<'_>) -> u64;
 
 /// Prepares a row; answers what is to be added to its sums.
 pub(crate) type Prepare = fn(&[u8], &mut [u8]) -> i32;
@@ -212,12 +218,18 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
 }
 
 /// A kernel with one product for all shapes.
-const fn one<P: Broadcast + Direct>(name: &'static str) -> Kernel {
+const fn one<P: Broadcast + Direct>(name: &'static str) -> Kernel
+where
+    P::Vector: Shorts,
+{
     two::<P, P>(name)
 }
 
 /// A kernel with one product for lanes that are outputs, one for lanes that are inputs.
-const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) -> Kernel {
+const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) -> Kernel
+where
+    P::Vector: Shorts,
+{
     const { assert!(P::TECHNIQUE.flip() == D::TECHNIQUE.flip(), "rows have one form") };
     Kernel {
         name,
@@ -242,6 +254,8 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
         map: map::map::<P::Vector>,
         look_up: map::look_up::<P::Vector>,
         softmax: exp::softmax::<P::Vector>,
+        max_prepare: max::prepare::<P::Vector>,
+        max_products: max::products::<P::Vector>,
         #[cfg(test)]
         exps: exp::exps::<P::Vector>,
         peak: peak::peak::<P>,

@@ -119,6 +119,55 @@ pub(crate) trait Vector: Copy {
     fn look_up(self, table: &Table, bytes: Self::Bytes) -> Self::Bytes;
 }
 
+/// The same on lanes of 16 bits, twice as many: for products that meet by a maximum.
+pub(crate) trait Shorts: Vector {
+    /// Lanes of 16 bits.
+    const SHORTS: usize = 2 * Self::LANES;
+
+    /// `SHORTS` `i16`.
+    type Short: Copy;
+
+    fn short(self, value: i16) -> Self::Short;
+    /// The two halves of `pair` in turn; from memory, a single load.
+    fn short_pairs(self, pair: &i32) -> Self::Short;
+    /// `SHORTS` signed bytes, widened.
+    fn load_signed(self, bytes: &[u8]) -> Self::Short;
+    fn load_short(self, values: &[i16]) -> Self::Short;
+    fn store_short(self, values: Self::Short, to: &mut [i16]);
+    /// Wraps around.
+    fn sub_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    /// Wraps around.
+    fn add_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    /// The low halves of the products.
+    fn mul_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    fn max_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    fn min_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    /// All bits of a lane where `a > b`, else none.
+    fn greater_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    /// All bits of a lane where `a == b`, else none.
+    fn equal_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    fn and_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    fn or_short(self, a: Self::Short, b: Self::Short) -> Self::Short;
+    /// Whether any bit is set.
+    fn any_short(self, a: Self::Short) -> bool;
+    /// Whether `a > b` in any lane.
+    fn any_greater(self, a: Self::Short, b: Self::Short) -> bool;
+    /// The first half of the lanes in 32 bits, then the second.
+    fn widen(self, a: Self::Short) -> [Self::Int; 2];
+
+    // What the exponentials of a soft maximum need.
+
+    /// Divided by 8, rounded down.
+    fn eighth(self, a: Self::Int) -> Self::Int;
+    /// The entry for the low three bits of each lane.
+    fn look_up_8(self, table: &[f32; 8], at: Self::Int) -> Self::Float;
+    /// Adds the lanes with even numbers to the 64-bit lanes of the first sum, those with odd ones to
+    /// those of the second. Lanes are not negative.
+    fn add_wide(self, sums: [Self::Int; 2], a: Self::Int) -> [Self::Int; 2];
+    /// The sums of [`Shorts::add_wide`] by lanes.
+    fn wide_sums(self, sums: [Self::Int; 2], to: &mut [u64]);
+}
+
 /// A function of one byte, in forms to load and to shuffle.
 #[derive(Clone, Debug)]
 pub(crate) struct Table {

@@ -1,6 +1,39 @@
 //! Products that meet by a maximum.
+//!
+//! ```text
+//! for each panel of up to 64 outputs            (its weights stay in the cache)
+//!   for each tile of rows
+//!     outputs = bias
+//!     for each block of inputs
+//!       extremes of the products                (all inputs, or the largest first: extremes.rs)
+//!       outputs += what they give               (join.rs; soft.rs)
+//!     scale, clamp, round, store                (the epilogue of sums)
+//! ```
+//! Products of x - zx and w fit 16 bits, so lanes have 16 bits and are outputs. Weights are packed
+//! `[panel][input][output]`, a byte each: a panel's weights for one input are a line of the cache.
+//! The smallest product is the largest one of inputs with the other sign.
 
+mod extremes;
+mod join;
+mod pack;
+mod prepare;
 pub(crate) mod soft;
+
+pub(crate) use pack::Packed;
+pub(crate) use prepare::{Preparation, prepare};
+
+use core::ops::Range;
+
+use self::extremes::{Exit, ROWS, Sorted, Tile};
+use self::join::{Join, Products};
+use self::prepare::Row;
+use self::soft::Soft;
+use super::proven;
+use super::sum::{Epilogue, apply};
+use super::vector::{Op, Shorts, Vector};
+
+/// Outputs of a panel, but for the last one.
+pub(crate) const PANEL: usize = 64;
 
 /// How the products of an output meet.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -50,6 +83,11 @@ impl Aggregate {
         }
     }
 
+    /// Whether only the largest product counts, or only the smallest.
+    const fn is_one_sided(&self) -> bool {
+        matches!(self, Aggregate::Max | Aggregate::Min)
+    }
+
     /// Its parameter; 0 if it has none.
     pub(crate) const fn alpha(&self) -> f32 {
         match self {
@@ -80,5 +118,235 @@ impl Aggregate {
             5 => Aggregate::Mam,
             _ => return None,
         })
+    }
+}
+
+/// Weights and what belongs to each output.
+#[derive(Clone, Copy)]
+pub(crate) struct Layer<'a> {
+    pub packed: &'a Packed,
+    pub aggregate: Aggregate,
+    /// What each integer starts from, padded.
+    pub constants: &'a [i32],
+    /// The scales of the weights, padded: for soft maxima.
+    pub scales: &'a [f32],
+    /// What a soft maximum's logarithm is multiplied with.
+    pub log_scale: f32,
+}
+
+/// A batch of prepared rows.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub words: &'a [i32],
+    /// Words from one row to the next.
+    pub stride: usize,
+    pub rows: usize,
+    /// The scale of the inputs: for all rows, or for each.
+    pub scales: &'a [f32],
+}
+
+/// The largest and the smallest products of a panel, for one row.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Extremes {
+    high: [i16; PANEL],
+    low: [i16; PANEL],
+}
+
+/// What becomes the outputs of a panel, for one row.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Outputs {
+    integers: [i32; PANEL],
+    /// Of soft maxima, the logarithms with the winners' signs.
+    logs: [f32; PANEL],
+}
+
+/// Computes the outputs of some panels of all rows. The epilogue's arrays, and the output rows, begin
+/// with the first panel's. Answers how many products were looked at.
+pub(crate) fn products<V: Shorts>(
+    layer: &Layer<'_>,
+    batch: &Batch<'_>,
+    panels: Range<usize>,
+    mut epilogue: Epilogue<'_>,
+) -> u64 {
+    let vector = proven::<V>();
+    let first = panels.start;
+    let mut used = 0;
+    for panel in panels {
+        let panel = Panel { layer, number: panel, at: (panel - first) * PANEL };
+        let mut row = 0;
+        while row < batch.rows {
+            row += panel.tile(vector, batch, row, &mut epilogue, &mut used);
+        }
+    }
+    used
+}
+
+/// One panel.
+struct Panel<'a> {
+    layer: &'a Layer<'a>,
+    number: usize,
+    /// Where its outputs lie in the output rows.
+    at: usize,
+}
+
+impl Panel<'_> {
+    /// Computes the rows from `first` on that go together; answers how many.
+    fn tile<V: Shorts>(
+        &self,
+        vector: V,
+        batch: &Batch<'_>,
+        first: usize,
+        epilogue: &mut Epilogue<'_>,
+        used: &mut u64,
+    ) -> usize {
+        let Layer { packed, aggregate, constants, .. } = *self.layer;
+        let blocks = packed.blocks();
+        let row = |i: usize| {
+            let words = &batch.words[(first + i.min(batch.rows - first - 1)) * batch.stride..];
+            Row::of(words, packed.inputs(), blocks)
+        };
+        let rows = [row(0), row(1), row(2)];
+        let whole = rows.iter().take(batch.rows - first).take_while(|row| !row.sorted).count();
+        let count = whole.max(1);
+        let constants = &constants[self.number * PANEL..];
+        let width = packed.width(self.number);
+        let mut outputs = [Outputs { integers: [0; PANEL], logs: [0.0; PANEL] }; ROWS];
+        for outputs in &mut outputs[..count] {
+            outputs.integers[..width].copy_from_slice(&constants[..width]);
+        }
+        let mut extremes = [Extremes { high: [0; PANEL], low: [0; PANEL] }; ROWS];
+        let outputs_here = (packed.outputs() - self.number * PANEL).min(PANEL) as u64;
+        for block in 0..blocks {
+            let (weights, inputs) = packed.block(self.number, block);
+            let of = |r: usize| Products { weights, width, pairs: &rows[r].pairs[inputs.clone()] };
+            let looked = if rows[0].sorted {
+                let order = &rows[0].order[inputs.start..][..rows[0].listed[block] as usize];
+                let widest = packed.widest(self.number, block);
+                self.sorted(vector, of(0), order, widest, &mut extremes[0])
+            } else {
+                match count {
+                    1 => self.whole(vector, [of(0)], &mut extremes),
+                    2 => self.whole(vector, [of(0), of(1)], &mut extremes),
+                    _ => self.whole(vector, [of(0), of(1), of(2)], &mut extremes),
+                }
+                count * inputs.len()
+            };
+            *used += looked as u64 * outputs_here;
+            for r in 0..count {
+                let (extremes, outputs) = (&mut extremes[r], &mut outputs[r]);
+                vector.vectorize(Join { aggregate, products: of(r), extremes, outputs });
+                if let Aggregate::SoftAbsMax { alpha } = aggregate {
+                    let order = rows[r]
+                        .sorted
+                        .then(|| &rows[r].order[inputs.start..][..rows[r].listed[block] as usize]);
+                    vector.vectorize(Soft {
+                        products: of(r),
+                        order,
+                        widest: packed.widest(self.number, block),
+                        won: &extremes.high,
+                        unit: *batch.scales.get(first + r).unwrap_or(&batch.scales[0]),
+                        scales: &self.layer.scales[self.number * PANEL..],
+                        alpha,
+                        logs: &mut outputs.logs,
+                    });
+                }
+            }
+        }
+        for (r, outputs) in outputs[..count].iter_mut().enumerate() {
+            let at = (first + r, self.at);
+            let width = outputs_here as usize;
+            vector.vectorize(Finish { layer: self.layer, at, width, outputs, epilogue });
+        }
+        count
+    }
+
+    /// Some rows with all inputs.
+    fn whole<V: Shorts, const R: usize>(
+        &self,
+        vector: V,
+        products: [Products<'_>; R],
+        extremes: &mut [Extremes; ROWS],
+    ) {
+        let Products { weights, width, .. } = products[0];
+        let rows = products.map(|products| products.pairs);
+        match self.layer.aggregate.is_one_sided() {
+            true => vector.vectorize(Tile::<R, false> { weights, width, rows, extremes }),
+            false => vector.vectorize(Tile::<R, true> { weights, width, rows, extremes }),
+        }
+    }
+
+    /// One row, the largest inputs first. Answers how many were looked at.
+    fn sorted<V: Shorts>(
+        &self,
+        vector: V,
+        products: Products<'_>,
+        order: &[u32],
+        widest: &[i16],
+        extremes: &mut Extremes,
+    ) -> usize {
+        let Products { weights, width, pairs } = products;
+        let exit = match self.layer.aggregate {
+            Aggregate::Max | Aggregate::Min => Exit::High,
+            Aggregate::Mam => Exit::HighAndLow,
+            _ => Exit::Magnitude,
+        };
+        match self.layer.aggregate.is_one_sided() {
+            true => vector.vectorize(Sorted::<false> {
+                weights,
+                width,
+                pairs,
+                order,
+                widest,
+                exit,
+                extremes,
+            }),
+            false => vector.vectorize(Sorted::<true> {
+                weights,
+                width,
+                pairs,
+                order,
+                widest,
+                exit,
+                extremes,
+            }),
+        }
+    }
+}
+
+/// Hands a row's outputs of a panel to the epilogue.
+struct Finish<'a, 'e> {
+    layer: &'a Layer<'a>,
+    at: (usize, usize),
+    /// Outputs of the panel, without padding.
+    width: usize,
+    outputs: &'a mut Outputs,
+    epilogue: &'a mut Epilogue<'e>,
+}
+
+impl<V: Shorts> Op<V> for Finish<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, vector: V) {
+        let Self { layer, at: (row, first), width, outputs, epilogue } = self;
+        let soft = matches!(layer.aggregate, Aggregate::SoftAbsMax { .. });
+        if soft {
+            for log in &mut outputs.logs {
+                *log *= layer.log_scale;
+            }
+        }
+        for at in (0..width.min(PANEL)).step_by(2 * V::LANES) {
+            let integers = &outputs.integers[at..];
+            let vectors = [vector.load_int(integers), vector.load_int(&integers[V::LANES..])];
+            let extras = soft.then_some(&outputs.logs[at..]);
+            // The last vector may have no output at all.
+            if at + V::LANES < width {
+                apply(vector, (row, first + at), extras, epilogue, [vectors]);
+            } else {
+                apply(vector, (row, first + at), extras, epilogue, [[vectors[0]]]);
+            }
+        }
     }
 }

@@ -9,6 +9,10 @@
 //! The exponential is a table of eight steps times a polynomial of the third degree. Terms are
 //! integers, so that their order does not matter, and those that vanish may be left out.
 
+use super::join::Products;
+use super::prepare::magnitude;
+use super::{PANEL, Shorts};
+use crate::kernels::vector::Op;
 use crate::quant::{select_max, select_min};
 
 /// What stands for 1.
@@ -55,4 +59,159 @@ pub(crate) fn term(distance: i32, decay: f32) -> i32 {
 /// The natural logarithm of a sum of terms; of none it is 0.
 pub(crate) fn log(sum: u64) -> f32 {
     libm::logf(select_max(sum as f32 * (1.0 / ONE), 1.0))
+}
+
+/// Adds the logarithms of a block's outputs, for one row.
+pub(super) struct Soft<'a> {
+    pub products: Products<'a>,
+    /// The inputs that are not zero by falling magnitude, or all.
+    pub order: Option<&'a [u32]>,
+    /// The largest magnitude of each output's weights.
+    pub widest: &'a [i16],
+    /// The products that won.
+    pub won: &'a [i16],
+    /// The scale of the inputs, and the weights'.
+    pub unit: f32,
+    pub scales: &'a [f32],
+    pub alpha: f32,
+    pub logs: &'a mut [f32],
+}
+
+impl<V: Shorts> Op<V> for Soft<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run(self, vector: V) {
+        for at in (0..self.products.width.min(PANEL)).step_by(V::SHORTS) {
+            let mut decays = [0.0; 64];
+            let decays = &mut decays[..V::SHORTS];
+            for (decay, scale) in decays.iter_mut().zip(&self.scales[at..]) {
+                *decay = self::decay(self.unit * scale, self.alpha);
+            }
+            let won = vector.load_short(&self.won[at..]);
+            let mut sums = Sums::new(vector, won, decays);
+            match self.order {
+                None => {
+                    for k in 0..self.products.pairs.len() {
+                        sums.add(vector, self.products.of(vector, k, at));
+                    }
+                }
+                Some(order) => {
+                    let widest = vector.load_short(&self.widest[at..]);
+                    for step in order.chunks(STEP) {
+                        let most = magnitude(self.products.pairs[step[0] as usize]) as i16;
+                        if sums.vanish(vector, vector.mul_short(widest, vector.short(most))) {
+                            break;
+                        }
+                        for &k in step {
+                            sums.add(vector, self.products.of(vector, k as usize, at));
+                        }
+                    }
+                }
+            }
+            let zeros = self.order.map_or(0, |order| self.products.pairs.len() - order.len());
+            let logs = sums.logs(vector, zeros);
+            let logs = logs.iter().zip(&self.won[at..]).take(V::SHORTS);
+            for (sum, (log, &won)) in self.logs[at..].iter_mut().zip(logs) {
+                *sum += f32::from(won.signum()) * log;
+            }
+        }
+    }
+}
+
+/// Inputs between two looks at whether all that follow vanish.
+const STEP: usize = 8;
+
+/// Sums of terms, of one vector of outputs.
+pub(super) struct Sums<V: Shorts> {
+    largest: V::Short,
+    /// Magnitudes up to this one have terms of 0.
+    vanishing: V::Short,
+    decays: [V::Float; 2],
+    sums: [[V::Int; 2]; 2],
+}
+
+impl<V: Shorts> Sums<V> {
+    /// For the products that won and the decays of all lanes.
+    #[inline(always)]
+    pub fn new(vector: V, won: V::Short, decays: &[f32]) -> Self {
+        let largest = abs(vector, won);
+        let mut distances = [0; 64];
+        for (distance, &decay) in distances.iter_mut().zip(decays) {
+            // A step and more beyond the exponent of 30, where the truncated term is 0.
+            *distance = select_min(30.0 / decay + 2.0, 32767.0) as i16;
+        }
+        let distances = vector.load_short(&distances);
+        Self {
+            largest,
+            vanishing: vector.sub_short(largest, distances),
+            decays: [vector.load_float(decays), vector.load_float(&decays[V::LANES..])],
+            sums: [[vector.int(0); 2]; 2],
+        }
+    }
+
+    /// Whether products of these magnitudes and less all vanish.
+    #[inline(always)]
+    pub fn vanish(&self, vector: V, magnitudes: V::Short) -> bool {
+        !vector.any_greater(magnitudes, self.vanishing)
+    }
+
+    /// Adds the terms of one product in each lane.
+    #[inline(always)]
+    pub fn add(&mut self, vector: V, products: V::Short) {
+        let magnitudes = abs(vector, products);
+        if self.vanish(vector, magnitudes) {
+            return;
+        }
+        let distances = vector.widen(vector.sub_short(self.largest, magnitudes));
+        for ((sums, distances), decays) in self.sums.iter_mut().zip(distances).zip(self.decays) {
+            *sums = vector.add_wide(*sums, terms(vector, distances, decays));
+        }
+    }
+
+    /// The logarithms, for as many products of 0 more.
+    #[inline(always)]
+    pub fn logs(&self, vector: V, zeros: usize) -> [f32; 64] {
+        let mut sums = [0; 64];
+        for (sums, wide) in sums.chunks_exact_mut(V::LANES).zip(self.sums) {
+            vector.wide_sums(wide, sums);
+        }
+        if zeros > 0 {
+            let mut largest = [0; 64];
+            let mut decays = [0.0; 64];
+            vector.store_short(self.largest, &mut largest);
+            for (decays, from) in decays.chunks_exact_mut(V::LANES).zip(self.decays) {
+                vector.store_float(from, decays);
+            }
+            for i in 0..V::SHORTS {
+                let term = term(largest[i].into(), decays[i]);
+                sums[i] += zeros as u64 * term as u64;
+            }
+        }
+        sums.map(log)
+    }
+}
+
+/// [`term`] in each lane.
+#[inline(always)]
+fn terms<V: Shorts>(vector: V, distances: V::Int, decays: V::Float) -> V::Int {
+    let eighths = vector.mul_float(vector.to_float(distances), decays);
+    let eighths =
+        vector.mul_float(vector.min_float(eighths, vector.float(MOST)), vector.float(8.0));
+    let magic = vector.float(MAGIC);
+    let whole = vector.sub_float(vector.add_float(eighths, magic), magic);
+    let f = vector.sub_float(eighths, whole);
+    let whole = vector.truncate(whole);
+    let mut power = vector.float(C[2]);
+    for c in [C[1], C[0], 1.0] {
+        power = vector.add_float(vector.mul_float(power, f), vector.float(c));
+    }
+    let scaled = vector.mul_float(vector.look_up_8(&EIGHTHS, whole), power);
+    let exponent = vector.sub(vector.int(0), vector.eighth(whole));
+    vector.truncate(vector.add_exponent(scaled, exponent))
+}
+
+#[inline(always)]
+fn abs<V: Shorts>(vector: V, a: V::Short) -> V::Short {
+    vector.max_short(a, vector.sub_short(vector.short(0), a))
 }

@@ -31,6 +31,19 @@ pub(super) fn finish<V: Vector, const R: usize, const N: usize>(
             }
         }
     }
+    apply(vector, (row, first), None, epilogue, sums);
+}
+
+/// What an epilogue does with the integers of the rows from `row` on and of the outputs from `first`
+/// on. `extras`, one for each lane of a single row, are added once an integer is scaled.
+#[inline(always)]
+pub(crate) fn apply<V: Vector, const R: usize, const N: usize>(
+    vector: V,
+    (row, first): (usize, usize),
+    extras: Option<&[f32]>,
+    epilogue: &mut Epilogue<'_>,
+    sums: Sums<V, R, N>,
+) {
     match epilogue {
         Epilogue::Int { out, width } => {
             for (r, v) in each::<R, N>() {
@@ -47,7 +60,7 @@ pub(super) fn finish<V: Vector, const R: usize, const N: usize>(
                 let by = vector.load_float(by);
                 for r in 0..R {
                     let real = vector.mul_float(vector.to_float(sums[r][v]), by);
-                    rounded[r][v] = vector.round(real);
+                    rounded[r][v] = vector.round(extra(vector, extras, v, real));
                 }
             }
             let out = &mut out[row * *stride..];
@@ -65,7 +78,8 @@ pub(super) fn finish<V: Vector, const R: usize, const N: usize>(
                         Some(rows) => vector.mul_float(vector.float(rows[row + r]), scales),
                         None => scales,
                     };
-                    let mut real = vector.mul_float(vector.to_float(sums[r][v]), scale);
+                    let real = vector.mul_float(vector.to_float(sums[r][v]), scale);
+                    let mut real = extra(vector, extras, v, real);
                     if let Some(bias) = bias {
                         real = vector.add_float(real, bias);
                     }
@@ -75,6 +89,15 @@ pub(super) fn finish<V: Vector, const R: usize, const N: usize>(
                 }
             }
         }
+    }
+}
+
+/// Adds what belongs to vector `v`.
+#[inline(always)]
+fn extra<V: Vector>(vector: V, extras: Option<&[f32]>, v: usize, real: V::Float) -> V::Float {
+    match extras {
+        Some(extras) => vector.add_float(real, vector.load_float(&extras[v * V::LANES..])),
+        None => real,
     }
 }
 

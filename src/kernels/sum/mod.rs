@@ -10,6 +10,7 @@ mod finish;
 
 pub(super) use by_inputs::{by_inputs, chunk_start};
 pub(super) use by_outputs::by_outputs;
+pub(super) use finish::apply;
 
 use super::vector::{Narrow, Vector};
 

@@ -3,6 +3,8 @@
 pub(super) mod avx2;
 pub(super) mod avx512vnni;
 pub(super) mod avxvnni;
+mod shorts256;
+mod shorts512;
 mod vector256;
 mod vector512;
 

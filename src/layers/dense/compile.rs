@@ -12,7 +12,7 @@ use crate::layers::edges::expect_int8;
 use crate::layers::{DenseInput, Place};
 use crate::pack::PackedMatrix;
 use crate::quant::QuantParams;
-use crate::step::{Form, PerRow, Rows, RowsMut, SplitStep, Step, crowded};
+use crate::step::{Form, Own, PerRow, Rows, RowsMut, SplitStep, Step, crowded};
 
 impl Dense<'_> {
     /// Adds the layer's steps.
@@ -161,7 +161,7 @@ impl Step for DenseStep {
         self.matrix.kernel().cost(self.matrix.inputs(), self.matrix.outputs())
     }
 
-    fn groups(&self) -> usize {
+    fn listed(&self) -> usize {
         self.matrix.skippable_groups()
     }
 
@@ -175,9 +175,9 @@ impl Step for DenseStep {
 
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
         self.before(&input, per_row);
-        let mut list = core::mem::take(&mut per_row.list);
-        self.run_panels(input, output, per_row, &mut list, 0..self.panels());
-        per_row.list = list;
+        let mut own = core::mem::take(&mut per_row.own);
+        self.run_panels(input, output, per_row, &mut own, 0..self.panels());
+        per_row.own = own;
         Ok(())
     }
 }
@@ -212,7 +212,7 @@ impl SplitStep for DenseStep {
         input: Rows<'_>,
         output: RowsMut<'_>,
         per_row: &PerRow,
-        list: &mut [u32],
+        own: &mut Own,
         panels: Range<usize>,
     ) {
         // All arrays per output begin with the first panel's.
@@ -237,11 +237,11 @@ impl SplitStep for DenseStep {
         let epilogue = self.output.epilogue(first, output, per_row);
         let zero_points = &per_row.zero_points;
         // A scratch that another engine made may have too little room for a list.
-        let skips = input.count == 1 && list.len() >= self.matrix.skippable_groups();
+        let skips = input.count == 1 && own.list.len() >= self.matrix.skippable_groups();
         let skip = self.skip.as_ref().filter(|_| skips).map(|skip| Skip {
             zero: skip.zero.unwrap_or_else(|| self.form.byte(zero_points[0] as i8)),
             constants: &skip.constants[first..],
-            list,
+            list: &mut own.list,
         });
         self.matrix.run_panels(panels, &self.constants[first..], &inputs, skip, epilogue);
     }

@@ -1,72 +1,172 @@
-//! A naive step, for the time being.
+//! The steps that compute a max-product layer: take the zero point from the inputs, and perhaps
+//! sort them, then multiply.
 
-use super::MaxProduct;
+use core::ops::Range;
+
+use super::{MaxProduct, Weights};
 use crate::error::Result;
-use crate::layers::{DenseOutput, Kind, Place};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step};
-use crate::tensor::{Element, TensorType, Values};
+use crate::kernels::Kernel;
+use crate::kernels::max::{Aggregate, Batch, Layer, PANEL, Packed, Preparation};
+use crate::layers::channels::steps::{DynamicQuantizeStep, StepOutput};
+use crate::layers::edges::expect_int8;
+use crate::layers::{DenseInput, Place};
+use crate::step::{Form, Own, PerRow, Rows, RowsMut, SplitStep, Step};
+
+/// To sort a row's inputs pays for at least so many outputs.
+const SORT_OUTPUTS: usize = 32;
 
 impl MaxProduct<'_> {
+    /// Adds the layer's steps.
     pub(super) fn add_steps(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        steps.push(Box::new(NaiveStep {
-            layer: self.clone().into_owned(),
-            input: place.input,
-            input_form: place.input_form,
-            output_form: place.output_form,
+        let (kernel, width) = (place.kernel, self.inputs);
+        let params = expect_int8(&place.input).ok();
+        let form = match params {
+            Some(_) => place.input_form,
+            None => Form { flip: 0 },
+        };
+        if params.is_none() {
+            let per_row = self.input_kind() == DenseInput::PerRow;
+            steps.push(Box::new(DynamicQuantizeStep { kernel, width, form, per_row }));
+        }
+        let Weights::All(weights) = &self.weights else { unimplemented!() };
+        let packed = Packed::new(weights, self.inputs, self.block(), 2 * kernel.lanes());
+        steps.push(Box::new(PrepareStep {
+            kernel,
+            by: Preparation {
+                inputs: self.inputs,
+                block: self.block(),
+                flip: form.flip,
+                negate: self.aggregate == Aggregate::Min,
+                sort: self.outputs() >= SORT_OUTPUTS,
+            },
+            zero_point: params.map(|params| params.zero_point_i8()),
+        }));
+        let padded = packed.padded();
+        let channels = &self.channels;
+        steps.push(Box::new(MaxStep {
+            kernel,
+            aggregate: self.aggregate,
+            constants: channels.per_output(padded, |n| channels.integer_bias(n)),
+            scales: channels.per_output(padded, |n| channels.weight_scale(n)),
+            input_scale: params.map(|params| params.scale()),
+            log_scale: self.real_log(),
+            output: channels.step_output(place.output_form, padded, params),
+            packed,
         }));
         Ok(())
     }
 }
 
+/// Takes the zero point from the inputs, and sorts them where that pays.
 #[derive(Debug)]
-struct NaiveStep {
-    layer: MaxProduct<'static>,
-    input: TensorType,
-    input_form: Form,
-    output_form: Form,
+struct PrepareStep {
+    kernel: &'static Kernel,
+    by: Preparation,
+    /// Unless it is found per row.
+    zero_point: Option<i32>,
 }
 
-impl Step for NaiveStep {
+impl Step for PrepareStep {
     fn name(&self) -> String {
-        format!("{} {}x{}", self.layer.aggregate.name(), self.layer.inputs, self.layer.outputs())
+        "prepare".into()
     }
 
     fn row_bytes(&self) -> usize {
-        match self.layer.output_kind() {
-            DenseOutput::F32 => 4 * self.layer.outputs(),
-            DenseOutput::Int8(..) => self.layer.outputs(),
-        }
+        4 * self.by.words()
     }
 
-    fn whole_batch(&self) -> bool {
-        self.layer.input_kind() == crate::layers::DenseInput::PerTensor
-    }
-
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let width = self.input.width;
-        let values = match self.input.element {
-            Element::Int8(params) => {
-                let row =
-                    |row: &[u8]| row.iter().map(|&b| self.input_form.value(b)).collect::<Vec<_>>();
-                Values::from_i8(input.iter::<u8>(width).flat_map(row).collect(), &params)
-            }
-            _ => input.iter::<f32>(width).flatten().copied().collect::<Vec<f32>>().into(),
-        };
-        let outputs = self.layer.outputs();
-        match self.layer.reference(&self.input, &values)? {
-            Values::F32(v) => {
-                for (to, from) in output.iter::<f32>(outputs).zip(v.chunks(outputs)) {
-                    to.copy_from_slice(from);
-                }
-            }
-            v => {
-                for (to, from) in output.iter::<u8>(outputs).zip(v.to_i8().chunks(outputs)) {
-                    for (to, &from) in to.iter_mut().zip(from) {
-                        *to = self.output_form.byte(from);
-                    }
-                }
-            }
+    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        let rows = input.iter::<u8>(self.by.inputs).zip(output.iter::<i32>(self.by.words()));
+        for (row, (bytes, words)) in rows.enumerate() {
+            let zero_point = self.zero_point.unwrap_or_else(|| per_row.zero_points[row]);
+            (self.kernel.max_prepare)(bytes, zero_point, &self.by, words);
         }
         Ok(())
+    }
+}
+
+/// Multiplies and joins.
+#[derive(Debug)]
+struct MaxStep {
+    kernel: &'static Kernel,
+    packed: Packed,
+    aggregate: Aggregate,
+    constants: Vec<i32>,
+    scales: Vec<f32>,
+    /// Unless it is found per row.
+    input_scale: Option<f32>,
+    log_scale: f32,
+    output: StepOutput,
+}
+
+impl Step for MaxStep {
+    fn name(&self) -> String {
+        format!("{} {}x{}", self.aggregate.name(), self.packed.inputs(), self.packed.outputs())
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.output.bytes() * self.packed.outputs()
+    }
+
+    fn products(&self) -> usize {
+        self.packed.inputs() * self.packed.outputs()
+    }
+
+    fn cost(&self) -> usize {
+        // Four operations on vectors of 16-bit lanes.
+        4 * self.packed.bytes() / (2 * self.kernel.lanes())
+    }
+
+    fn weight_bytes(&self) -> usize {
+        self.packed.bytes()
+    }
+
+    fn split(&self) -> Option<&dyn SplitStep> {
+        (self.panels() > 1).then_some(self)
+    }
+
+    fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        let mut own = core::mem::take(&mut per_row.own);
+        self.run_panels(input, output, per_row, &mut own, 0..self.panels());
+        per_row.own = own;
+        Ok(())
+    }
+}
+
+impl SplitStep for MaxStep {
+    fn panels(&self) -> usize {
+        self.packed.panels()
+    }
+
+    fn bytes_of(&self, panels: Range<usize>) -> Range<usize> {
+        let byte = |panel: usize| (panel * PANEL).min(self.packed.outputs()) * self.output.bytes();
+        byte(panels.start)..byte(panels.end)
+    }
+
+    fn before(&self, _: &Rows<'_>, _: &mut PerRow) {}
+
+    fn run_panels(
+        &self,
+        input: Rows<'_>,
+        output: RowsMut<'_>,
+        per_row: &PerRow,
+        own: &mut Own,
+        panels: Range<usize>,
+    ) {
+        let layer = Layer {
+            packed: &self.packed,
+            aggregate: self.aggregate,
+            constants: &self.constants,
+            scales: &self.scales,
+            log_scale: self.log_scale,
+        };
+        let batch = Batch {
+            words: bytemuck::cast_slice(input.bytes),
+            stride: input.stride / 4,
+            rows: input.count,
+            scales: self.input_scale.as_ref().map_or(&per_row.scales, core::slice::from_ref),
+        };
+        let epilogue = self.output.epilogue(panels.start * PANEL, output, per_row);
+        own.looked += (self.kernel.max_products)(&layer, &batch, panels, epilogue);
     }
 }

@@ -6,6 +6,8 @@
 //! Weights are widened when they are packed. No sign trick: it pays only where the hardware
 //! multiplies unsigned bytes by signed ones.
 
+mod shorts;
+
 use bytemuck::{cast, pod_read_unaligned};
 use wide::{f32x8, i16x8, i16x16, i32x8, u8x16, u16x8};
 
