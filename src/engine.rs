@@ -281,7 +281,7 @@ impl Engine {
             )));
         }
         let arena = &scratch.arenas[0];
-        if !arena.holds(1, self.row_bytes) {
+        if !arena.holds(1, self.row_bytes) || arena.per_row.own.list.len() < self.listed {
             return Err(Error::input("the scratch was made by an engine with narrower rows"));
         }
         if self.whole_batch && !arena.holds(rows, self.row_bytes) {
@@ -393,6 +393,14 @@ struct Batch<'a> {
     rows: usize,
     /// The first row's place among the caller's.
     first: usize,
+}
+
+impl Scratch {
+    /// How many products max-product layers have looked at in this memory, in all runs so far: with
+    /// an early exit there can be far fewer than the layers have.
+    pub fn products_looked_at(&self) -> u64 {
+        self.arenas.iter().map(|arena| arena.per_row.own.looked).sum()
+    }
 }
 
 impl Arena {

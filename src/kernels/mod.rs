@@ -19,6 +19,8 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use core::ops::Range;
+
 use vector::{Broadcast, Direct, Op, Product, Shorts, Vector};
 pub(crate) use vector::{Narrow, Table};
 
@@ -112,6 +114,7 @@ pub struct Kernel {
     pub(crate) softmax: fn(&[f32], &mut [f32]),
     pub(crate) max_prepare: fn(&[u8], i32, &max::Preparation, &mut [i32]),
     pub(crate) max_products: MaxProducts,
+    pub(crate) max_pruned: MaxPruned,
     #[cfg(test)]
     exps: fn(&[f32], &mut [f32]),
     peak: fn(usize) -> usize,
@@ -120,7 +123,17 @@ pub struct Kernel {
 
 /// Products that meet by a maximum; see [`max::products`].
 pub(crate) type MaxProducts =
-    fn(&max::Layer<'_>, &max::Batch<'_>, core::ops::Range<usize>, sum::Epilogue<'_>) -> u64;
+    fn(&max::Packed, &max::Joins<'_>, &max::Batch<'_>, Range<usize>, sum::Epilogue<'_>) -> u64;
+
+/// The same with few connections; see [`max::pruned`].
+pub(crate) type MaxPruned = fn(
+    &max::Connections,
+    &max::Joins<'_>,
+    &max::Bytes<'_>,
+    &mut [u32],
+    Range<usize>,
+    sum::Epilogue<'_>,
+) -> u64;
 
 /// Prepares a row; answers what is to be added to its sums.
 pub(crate) type Prepare = fn(&[u8], &mut [u8]) -> i32;
@@ -256,6 +269,7 @@ where
         softmax: exp::softmax::<P::Vector>,
         max_prepare: max::prepare::<P::Vector>,
         max_products: max::products::<P::Vector>,
+        max_pruned: max::pruned::<P::Vector>,
         #[cfg(test)]
         exps: exp::exps::<P::Vector>,
         peak: peak::peak::<P>,

@@ -155,6 +155,10 @@ pub(crate) trait Shorts: Vector {
     /// The first half of the lanes in 32 bits, then the second.
     fn widen(self, a: Self::Short) -> [Self::Int; 2];
 
+    /// Lists `first` plus the places of the bits that are set among the lowest `LANES`; answers how
+    /// many these are. Writes `LANES` numbers, of which the others mean nothing.
+    fn list_bits(self, bits: u32, first: u32, to: &mut [u32]) -> usize;
+
     // What the exponentials of a soft maximum need.
 
     /// Divided by 8, rounded down.

@@ -8,8 +8,8 @@
 
 #![expect(clippy::needless_range_loop, reason = "r and v say which row and vector")]
 
-use super::prepare::magnitude;
-use super::{Extremes, PANEL, Shorts};
+use super::prepare::Order;
+use super::{Aggregate, Extremes, PANEL, Shorts};
 use crate::kernels::vector::Op;
 
 /// Rows of a tile.
@@ -86,13 +86,13 @@ impl<const R: usize, const BOTH: bool> Tile<'_, R, BOTH> {
 /// Inputs between two looks at whether better products can follow.
 const STEP: usize = 8;
 
-/// A single row whose inputs are listed by falling magnitude. Answers how many were used.
+/// A single row, the largest inputs first. Answers how many were used.
 pub(super) struct Sorted<'a, const BOTH: bool> {
     /// `[input][width]`
     pub weights: &'a [u8],
     pub width: usize,
     pub pairs: &'a [i32],
-    pub order: &'a [u32],
+    pub order: Order<'a>,
     /// The largest magnitude of each output's weights.
     pub widest: &'a [i16],
     pub exit: Exit,
@@ -108,6 +108,16 @@ pub(super) enum Exit {
     HighAndLow,
     /// No product of the same magnitude as the largest.
     Magnitude,
+}
+
+impl Exit {
+    pub fn of(aggregate: Aggregate) -> Self {
+        match aggregate {
+            Aggregate::Max | Aggregate::Min => Exit::High,
+            Aggregate::Mam => Exit::HighAndLow,
+            _ => Exit::Magnitude,
+        }
+    }
 }
 
 impl<V: Shorts, const BOTH: bool> Op<V> for Sorted<'_, BOTH> {
@@ -134,9 +144,14 @@ impl<const BOTH: bool> Sorted<'_, BOTH> {
         let (least, most) = if complete { (i16::MIN, i16::MAX) } else { (0, 0) };
         let mut high = [vector.short(least); N];
         let mut low = [vector.short(most); N];
-        let zero = vector.short(0);
         let mut used = 0;
-        for step in order.chunks(STEP) {
+        for step in order.sorted.chunks(STEP).chain(order.rest.chunks(STEP)) {
+            if used > 0 {
+                let largest = vector.short(order.largest_after(used, pairs));
+                if !open::<V, N>(vector, exit, [&high, &low], widest, largest) {
+                    break;
+                }
+            }
             for &k in step {
                 let k = k as usize;
                 let weights = &weights[k * width..][..N * V::SHORTS];
@@ -151,26 +166,6 @@ impl<const BOTH: bool> Sorted<'_, BOTH> {
                 }
             }
             used += step.len();
-            let Some(&next) = order.get(used) else { break };
-            let next = vector.short(magnitude(pairs[next as usize]) as i16);
-            let mut open = zero;
-            for v in 0..N {
-                let widest = vector.load_short(&widest[v * V::SHORTS..]);
-                let mut bound = vector.mul_short(widest, next);
-                let best = match exit {
-                    Exit::High => high[v],
-                    Exit::HighAndLow => vector.min_short(high[v], vector.sub_short(zero, low[v])),
-                    Exit::Magnitude => {
-                        // One more, where there is anything: equal ones must not follow either.
-                        bound = vector.add_short(bound, vector.min_short(widest, vector.short(1)));
-                        vector.max_short(high[v], vector.sub_short(zero, low[v]))
-                    }
-                };
-                open = vector.or_short(open, vector.greater_short(bound, best));
-            }
-            if !vector.any_short(open) {
-                break;
-            }
         }
         for v in 0..N {
             vector.store_short(high[v], &mut extremes.high[v * V::SHORTS..]);
@@ -180,4 +175,33 @@ impl<const BOTH: bool> Sorted<'_, BOTH> {
         }
         used
     }
+}
+
+/// Whether inputs of this magnitude, with weights of at most these magnitudes, could still change
+/// something.
+#[inline(always)]
+pub(super) fn open<V: Shorts, const N: usize>(
+    vector: V,
+    exit: Exit,
+    [high, low]: [&[V::Short; N]; 2],
+    widest: &[i16],
+    magnitude: V::Short,
+) -> bool {
+    let zero = vector.short(0);
+    let mut open = zero;
+    for v in 0..N {
+        let widest = vector.load_short(&widest[v * V::SHORTS..]);
+        let mut bound = vector.mul_short(widest, magnitude);
+        let best = match exit {
+            Exit::High => high[v],
+            Exit::HighAndLow => vector.min_short(high[v], vector.sub_short(zero, low[v])),
+            Exit::Magnitude => {
+                // One more, where there is anything: equal ones must not follow either.
+                bound = vector.add_short(bound, vector.min_short(widest, vector.short(1)));
+                vector.max_short(high[v], vector.sub_short(zero, low[v]))
+            }
+        };
+        open = vector.or_short(open, vector.greater_short(bound, best));
+    }
+    vector.any_short(open)
 }

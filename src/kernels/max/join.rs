@@ -36,34 +36,60 @@ impl<V: Shorts> Op<V> for Join<'_> {
     #[inline(always)]
     fn run(self, vector: V) {
         let Self { aggregate, products, extremes, outputs } = self;
-        let zero = vector.short(0);
         for at in (0..products.width.min(PANEL)).step_by(V::SHORTS) {
             let high = vector.load_short(&extremes.high[at..]);
-            let won = match aggregate {
-                Aggregate::Max => high,
-                Aggregate::Min => vector.sub_short(zero, high),
-                Aggregate::Mam => {
-                    let low = vector.load_short(&extremes.low[at..]);
-                    outputs.add(vector, at, low);
-                    high
-                }
-                _ => {
-                    let low = vector.load_short(&extremes.low[at..]);
-                    let magnitude = vector.sub_short(zero, low);
-                    let mut won = select(vector, vector.greater_short(high, magnitude), high, low);
-                    let tied = vector.equal_short(high, magnitude);
-                    let tied = vector.and_short(tied, vector.greater_short(high, zero));
-                    if vector.any_short(tied) {
-                        let first = first_of(vector, &products, at, [high, low], tied);
-                        won = select(vector, tied, first, won);
-                    }
-                    vector.store_short(won, &mut extremes.high[at..]);
-                    won
-                }
-            };
+            let low = vector.load_short(&extremes.low[at..]);
+            let (mut won, other) = joined(vector, aggregate, high, low);
+            if let Some(tied) = magnitude_tie(vector, aggregate, high, low) {
+                let first = first_of(vector, &products, at, [high, low], tied);
+                won = select(vector, tied, first, won);
+            }
+            if let Some(other) = other {
+                outputs.add(vector, at, other);
+            }
             outputs.add(vector, at, won);
+            vector.store_short(won, &mut extremes.high[at..]);
         }
     }
+}
+
+/// What extremes give: the product that won, and perhaps another one to be added. Of two with the
+/// largest magnitude the smaller one wins here; see [`magnitude_tie`].
+#[inline(always)]
+pub(super) fn joined<V: Shorts>(
+    vector: V,
+    aggregate: Aggregate,
+    high: V::Short,
+    low: V::Short,
+) -> (V::Short, Option<V::Short>) {
+    let zero = vector.short(0);
+    match aggregate {
+        Aggregate::Max => (high, None),
+        Aggregate::Min => (vector.sub_short(zero, high), None),
+        Aggregate::Mam => (high, Some(low)),
+        _ => {
+            let larger = vector.greater_short(high, vector.sub_short(zero, low));
+            (select(vector, larger, high, low), None)
+        }
+    }
+}
+
+/// The lanes in which magnitudes decide, and two products of opposite signs have the largest one; if
+/// there are any.
+#[inline(always)]
+pub(super) fn magnitude_tie<V: Shorts>(
+    vector: V,
+    aggregate: Aggregate,
+    high: V::Short,
+    low: V::Short,
+) -> Option<V::Short> {
+    if !matches!(aggregate, Aggregate::AbsMax | Aggregate::SoftAbsMax { .. }) {
+        return None;
+    }
+    let zero = vector.short(0);
+    let tied = vector.equal_short(high, vector.sub_short(zero, low));
+    let tied = vector.and_short(tied, vector.greater_short(high, zero));
+    vector.any_short(tied).then_some(tied)
 }
 
 /// `mask ? a : b`

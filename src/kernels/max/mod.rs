@@ -17,20 +17,22 @@ mod extremes;
 mod join;
 mod pack;
 mod prepare;
+mod pruned;
 pub(crate) mod soft;
 
 pub(crate) use pack::Packed;
 pub(crate) use prepare::{Preparation, prepare};
+pub(crate) use pruned::{Bytes, Connections, pruned};
 
 use core::ops::Range;
 
 use self::extremes::{Exit, ROWS, Sorted, Tile};
 use self::join::{Join, Products};
-use self::prepare::Row;
+use self::prepare::{Order, Row};
 use self::soft::Soft;
 use super::proven;
 use super::sum::{Epilogue, apply};
-use super::vector::{Op, Shorts, Vector};
+use super::vector::{Op, Shorts};
 
 /// Outputs of a panel, but for the last one.
 pub(crate) const PANEL: usize = 64;
@@ -121,10 +123,9 @@ impl Aggregate {
     }
 }
 
-/// Weights and what belongs to each output.
+/// What a layer does with its products; arrays are per output.
 #[derive(Clone, Copy)]
-pub(crate) struct Layer<'a> {
-    pub packed: &'a Packed,
+pub(crate) struct Joins<'a> {
     pub aggregate: Aggregate,
     /// What each integer starts from, padded.
     pub constants: &'a [i32],
@@ -138,6 +139,7 @@ pub(crate) struct Layer<'a> {
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
     pub words: &'a [i32],
+    pub prepared: &'a Preparation,
     /// Words from one row to the next.
     pub stride: usize,
     pub rows: usize,
@@ -165,7 +167,8 @@ struct Outputs {
 /// Computes the outputs of some panels of all rows. The epilogue's arrays, and the output rows, begin
 /// with the first panel's. Answers how many products were looked at.
 pub(crate) fn products<V: Shorts>(
-    layer: &Layer<'_>,
+    packed: &Packed,
+    joins: &Joins<'_>,
     batch: &Batch<'_>,
     panels: Range<usize>,
     mut epilogue: Epilogue<'_>,
@@ -174,7 +177,7 @@ pub(crate) fn products<V: Shorts>(
     let first = panels.start;
     let mut used = 0;
     for panel in panels {
-        let panel = Panel { layer, number: panel, at: (panel - first) * PANEL };
+        let panel = Panel { packed, joins, number: panel, at: (panel - first) * PANEL };
         let mut row = 0;
         while row < batch.rows {
             row += panel.tile(vector, batch, row, &mut epilogue, &mut used);
@@ -185,7 +188,8 @@ pub(crate) fn products<V: Shorts>(
 
 /// One panel.
 struct Panel<'a> {
-    layer: &'a Layer<'a>,
+    packed: &'a Packed,
+    joins: &'a Joins<'a>,
     number: usize,
     /// Where its outputs lie in the output rows.
     at: usize,
@@ -201,14 +205,14 @@ impl Panel<'_> {
         epilogue: &mut Epilogue<'_>,
         used: &mut u64,
     ) -> usize {
-        let Layer { packed, aggregate, constants, .. } = *self.layer;
+        let (packed, Joins { aggregate, constants, .. }) = (self.packed, *self.joins);
         let blocks = packed.blocks();
         let row = |i: usize| {
             let words = &batch.words[(first + i.min(batch.rows - first - 1)) * batch.stride..];
-            Row::of(words, packed.inputs(), blocks)
+            Row::of(words, batch.prepared)
         };
         let rows = [row(0), row(1), row(2)];
-        let whole = rows.iter().take(batch.rows - first).take_while(|row| !row.sorted).count();
+        let whole = rows.iter().take(batch.rows - first).take_while(|row| !row.is_sorted()).count();
         let count = whole.max(1);
         let constants = &constants[self.number * PANEL..];
         let width = packed.width(self.number);
@@ -221,8 +225,8 @@ impl Panel<'_> {
         for block in 0..blocks {
             let (weights, inputs) = packed.block(self.number, block);
             let of = |r: usize| Products { weights, width, pairs: &rows[r].pairs[inputs.clone()] };
-            let looked = if rows[0].sorted {
-                let order = &rows[0].order[inputs.start..][..rows[0].listed[block] as usize];
+            let order = |r: usize| rows[r].is_sorted().then(|| rows[r].order(block, inputs.start));
+            let looked = if let Some(order) = order(0) {
                 let widest = packed.widest(self.number, block);
                 self.sorted(vector, of(0), order, widest, &mut extremes[0])
             } else {
@@ -238,16 +242,13 @@ impl Panel<'_> {
                 let (extremes, outputs) = (&mut extremes[r], &mut outputs[r]);
                 vector.vectorize(Join { aggregate, products: of(r), extremes, outputs });
                 if let Aggregate::SoftAbsMax { alpha } = aggregate {
-                    let order = rows[r]
-                        .sorted
-                        .then(|| &rows[r].order[inputs.start..][..rows[r].listed[block] as usize]);
                     vector.vectorize(Soft {
                         products: of(r),
-                        order,
+                        order: order(r),
                         widest: packed.widest(self.number, block),
                         won: &extremes.high,
                         unit: *batch.scales.get(first + r).unwrap_or(&batch.scales[0]),
-                        scales: &self.layer.scales[self.number * PANEL..],
+                        scales: &self.joins.scales[self.number * PANEL..],
                         alpha,
                         logs: &mut outputs.logs,
                     });
@@ -257,7 +258,7 @@ impl Panel<'_> {
         for (r, outputs) in outputs[..count].iter_mut().enumerate() {
             let at = (first + r, self.at);
             let width = outputs_here as usize;
-            vector.vectorize(Finish { layer: self.layer, at, width, outputs, epilogue });
+            vector.vectorize(Finish { joins: self.joins, at, width, outputs, epilogue });
         }
         count
     }
@@ -271,7 +272,7 @@ impl Panel<'_> {
     ) {
         let Products { weights, width, .. } = products[0];
         let rows = products.map(|products| products.pairs);
-        match self.layer.aggregate.is_one_sided() {
+        match self.joins.aggregate.is_one_sided() {
             true => vector.vectorize(Tile::<R, false> { weights, width, rows, extremes }),
             false => vector.vectorize(Tile::<R, true> { weights, width, rows, extremes }),
         }
@@ -282,17 +283,13 @@ impl Panel<'_> {
         &self,
         vector: V,
         products: Products<'_>,
-        order: &[u32],
+        order: Order<'_>,
         widest: &[i16],
         extremes: &mut Extremes,
     ) -> usize {
         let Products { weights, width, pairs } = products;
-        let exit = match self.layer.aggregate {
-            Aggregate::Max | Aggregate::Min => Exit::High,
-            Aggregate::Mam => Exit::HighAndLow,
-            _ => Exit::Magnitude,
-        };
-        match self.layer.aggregate.is_one_sided() {
+        let exit = Exit::of(self.joins.aggregate);
+        match self.joins.aggregate.is_one_sided() {
             true => vector.vectorize(Sorted::<false> {
                 weights,
                 width,
@@ -317,7 +314,7 @@ impl Panel<'_> {
 
 /// Hands a row's outputs of a panel to the epilogue.
 struct Finish<'a, 'e> {
-    layer: &'a Layer<'a>,
+    joins: &'a Joins<'a>,
     at: (usize, usize),
     /// Outputs of the panel, without padding.
     width: usize,
@@ -330,11 +327,11 @@ impl<V: Shorts> Op<V> for Finish<'_, '_> {
 
     #[inline(always)]
     fn run(self, vector: V) {
-        let Self { layer, at: (row, first), width, outputs, epilogue } = self;
-        let soft = matches!(layer.aggregate, Aggregate::SoftAbsMax { .. });
+        let Self { joins, at: (row, first), width, outputs, epilogue } = self;
+        let soft = matches!(joins.aggregate, Aggregate::SoftAbsMax { .. });
         if soft {
             for log in &mut outputs.logs {
-                *log *= layer.log_scale;
+                *log *= joins.log_scale;
             }
         }
         for at in (0..width.min(PANEL)).step_by(2 * V::LANES) {

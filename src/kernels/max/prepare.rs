@@ -1,14 +1,14 @@
-//! Rows as the loops of maxima read them: less their zero point, in 16 bits, and perhaps the
-//! order of falling magnitude that allows to leave early.
+//! Rows as the loops of maxima read them: less their zero point, in 16 bits, and perhaps an order
+//! in which the largest inputs come first.
 //!
 //! ```text
-//! row: pairs[inputs] | order[inputs] | listed[blocks] | sorted
+//! row: pairs[inputs] | order[inputs], 16 more | parts[blocks] | sorted | room
 //! ```
 //! in words of 32 bits. A pair is x - zx twice, so that a single load fills all lanes. The order has
-//! the inputs of each block that are not zero, counted from the block's first; `listed` says how
-//! many there are.
+//! the inputs of each block that are not zero, counted from the block's first: about half of them by
+//! falling magnitude, then the others, which are seldom needed, by rising place.
 
-use super::Vector;
+use super::Shorts;
 use crate::kernels::proven;
 use crate::kernels::vector::Op;
 
@@ -29,33 +29,116 @@ pub(crate) struct Preparation {
     pub sort: bool,
 }
 
+/// Words of a [`Parts`].
+const PARTS_WORDS: usize = size_of::<Parts>() / 4;
+
+/// Numbers that are written behind a list's end, at most.
+const BEHIND: usize = 16;
+
 impl Preparation {
     /// Words of a prepared row.
     pub fn words(&self) -> usize {
-        2 * self.inputs + self.inputs.div_ceil(self.block) + 1
+        match self.sorts() {
+            true => 2 * self.inputs + BEHIND + self.parts_words() + 1 + self.room(),
+            false => self.inputs,
+        }
     }
+
+    fn parts_words(&self) -> usize {
+        PARTS_WORDS * self.inputs.div_ceil(self.block)
+    }
+
+    /// Words for a list of a block's inputs, and for their magnitudes with zeros up to a whole
+    /// vector.
+    fn room(&self) -> usize {
+        self.block + BEHIND + (self.block + 64).div_ceil(4)
+    }
+
+    pub fn sorts(&self) -> bool {
+        self.sort && self.block >= SHORTEST
+    }
+}
+
+/// The parts of a block's order.
+#[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Parts {
+    /// How many are sorted.
+    sorted: u32,
+    /// How many are listed.
+    listed: u32,
+    /// The largest magnitude that one of the others can have.
+    largest_rest: u32,
 }
 
 /// A prepared row.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
     pub pairs: &'a [i32],
-    pub order: &'a [u32],
-    pub listed: &'a [u32],
-    pub sorted: bool,
+    order: &'a [u32],
+    parts: &'a [Parts],
 }
 
 impl<'a> Row<'a> {
-    pub fn of(words: &'a [i32], inputs: usize, blocks: usize) -> Self {
-        let (pairs, rest) = words.split_at(inputs);
-        let (order, rest) = rest.split_at(inputs);
-        let (order, listed) = (bytemuck::cast_slice(order), &rest[..blocks]);
-        Self { pairs, order, listed: bytemuck::cast_slice(listed), sorted: rest[blocks] != 0 }
+    pub fn of(words: &'a [i32], by: &Preparation) -> Self {
+        let (pairs, rest) = words.split_at(by.inputs);
+        if !by.sorts() {
+            return Self { pairs, order: &[], parts: &[] };
+        }
+        let (order, rest) = rest.split_at(by.inputs + BEHIND);
+        let (parts, rest) = rest.split_at(by.parts_words());
+        let parts = if rest[0] != 0 { bytemuck::cast_slice(parts) } else { &[] };
+        Self { pairs, order: bytemuck::cast_slice(order), parts }
+    }
+
+    /// Whether there is an order.
+    pub fn is_sorted(&self) -> bool {
+        !self.parts.is_empty()
+    }
+
+    /// The order of a block that begins with input `first`.
+    pub fn order(&self, block: usize, first: usize) -> Order<'a> {
+        let Parts { sorted, listed, largest_rest } = self.parts[block];
+        let (sorted, rest) = self.order[first..][..listed as usize].split_at(sorted as usize);
+        Order { sorted, rest, largest_rest: largest_rest as i16 }
     }
 }
 
+/// A block's inputs that are not zero, the largest first.
+#[derive(Clone, Copy)]
+pub(super) struct Order<'a> {
+    /// By falling magnitude, give or take one.
+    pub sorted: &'a [u32],
+    /// The others.
+    pub rest: &'a [u32],
+    /// The largest magnitude that one of the others can have.
+    pub largest_rest: i16,
+}
+
+impl Order<'_> {
+    /// How many inputs are listed.
+    pub fn len(&self) -> usize {
+        self.sorted.len() + self.rest.len()
+    }
+
+    /// The largest magnitude that can follow once so many inputs have been used.
+    #[inline(always)]
+    pub fn largest_after(&self, used: usize, pairs: &[i32]) -> i16 {
+        match self.sorted.get(used) {
+            Some(&k) => (magnitude(pairs[k as usize]) | 1) as i16,
+            None => self.largest_rest,
+        }
+    }
+}
+
+/// The magnitude of an input.
+#[inline(always)]
+fn magnitude(pair: i32) -> u32 {
+    (pair >> 16).unsigned_abs()
+}
+
 /// Prepares one row.
-pub(crate) fn prepare<V: Vector>(
+pub(crate) fn prepare<V: Shorts>(
     bytes: &[u8],
     zero_point: i32,
     by: &Preparation,
@@ -71,61 +154,119 @@ struct Prepare<'a> {
     words: &'a mut [i32],
 }
 
-impl<V: Vector> Op<V> for Prepare<'_> {
+impl<V: Shorts> Op<V> for Prepare<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self, _: V) {
+    fn run(self, vector: V) {
         let Self { bytes, zero_point, by, words } = self;
         let (pairs, rest) = words.split_at_mut(by.inputs);
-        let (order, rest) = rest.split_at_mut(by.inputs);
-        let order: &mut [u32] = bytemuck::cast_slice_mut(order);
-        let (listed, rest) = rest.split_at_mut(by.inputs.div_ceil(by.block));
         let (flip, sign) = (by.flip, if by.negate { -1 } else { 1 });
         for (pair, &byte) in pairs.iter_mut().zip(bytes) {
             let distance = (i32::from((byte ^ flip) as i8) - zero_point) * sign;
             *pair = (distance & 0xFFFF) | distance << 16;
         }
-        rest[0] = 0;
-        if !by.sort || by.block < SHORTEST {
+        if !by.sorts() {
             return;
         }
-        let blocks = pairs.chunks(by.block).zip(order.chunks_mut(by.block)).zip(listed);
-        for ((pairs, order), listed) in blocks {
-            let Some(count) = sort(pairs, order) else { return };
-            *listed = count as i32;
+        let (order, rest) = rest.split_at_mut(by.inputs + BEHIND);
+        let (parts, rest) = rest.split_at_mut(by.parts_words());
+        let (sorted, room) = rest.split_at_mut(1);
+        let (list, magnitudes) = room.split_at_mut(by.block + BEHIND);
+        let (order, list): (&mut [u32], &mut [u32]) =
+            (bytemuck::cast_slice_mut(order), bytemuck::cast_slice_mut(list));
+        let parts: &mut [Parts] = bytemuck::cast_slice_mut(parts);
+        let magnitudes: &mut [u8] = bytemuck::cast_slice_mut(magnitudes);
+        // As `u8`, both greater by 128.
+        let (flip, zero_point) = (flip ^ 0x80, (zero_point + 128) as u8);
+        sorted[0] = 0;
+        for (i, (bytes, parts)) in bytes.chunks(by.block).zip(parts).enumerate() {
+            let (own, padding) = magnitudes.split_at_mut(bytes.len());
+            for (magnitude, &byte) in own.iter_mut().zip(bytes) {
+                *magnitude = (byte ^ flip).abs_diff(zero_point);
+            }
+            padding[..64].fill(0);
+            let Some(cut) = cut(own) else { return };
+            let order = &mut order[i * by.block..];
+            let count = self::list(vector, magnitudes, bytes.len(), [cut, 255], list);
+            sort(&list[..count], magnitudes, order);
+            let rest =
+                self::list(vector, magnitudes, bytes.len(), [1, cut - 1], &mut order[count..]);
+            *parts = Parts {
+                sorted: count as u32,
+                listed: (count + rest) as u32,
+                largest_rest: u32::from(cut - 1),
+            };
         }
-        rest[0] = 1;
+        sorted[0] = 1;
     }
 }
 
-/// The magnitude of an input.
+/// Magnitudes that are looked at to guess how many are large.
+const SAMPLE: usize = 64;
+
+/// The least magnitude of about half of those that are not zero; none if so many inputs are among the
+/// largest that an early exit is not likely.
 #[inline(always)]
-pub(super) fn magnitude(pair: i32) -> usize {
-    (pair >> 16).unsigned_abs() as usize
+fn cut(magnitudes: &[u8]) -> Option<u8> {
+    let mut counts = [0_u8; 32];
+    let sample = magnitudes.iter().step_by(magnitudes.len().div_ceil(SAMPLE));
+    let mut left = 0;
+    for &magnitude in sample {
+        counts[usize::from(magnitude >> 3)] += 1;
+        left += u32::from(magnitude > 0);
+    }
+    let mut found = 0;
+    for (step, &count) in counts.iter().enumerate().rev() {
+        found += u32::from(count);
+        if 2 * found >= left {
+            return Some((step as u8 * 8).max(1));
+        }
+    }
+    Some(1)
 }
 
-/// Lists the inputs that are not zero by falling magnitude; answers how many there are, or nothing
-/// if too many are among the largest for an early exit to be likely.
+/// Lists the inputs with magnitudes from `least` to `most`, by rising place; answers how many.
 #[inline(always)]
-fn sort(pairs: &[i32], order: &mut [u32]) -> Option<usize> {
-    let mut counts = [0_u32; 256];
-    for &pair in pairs {
-        counts[magnitude(pair) & 255] += 1;
+fn list<V: Shorts>(
+    vector: V,
+    magnitudes: &[u8],
+    inputs: usize,
+    [least, most]: [u8; 2],
+    to: &mut [u32],
+) -> usize {
+    let lanes = 4 * V::LANES;
+    let mut count = 0;
+    let (low, high) = (vector.bytes(least), vector.bytes(most.saturating_add(1)));
+    for first in (0..inputs).step_by(lanes) {
+        let part = vector.load_quarters(&magnitudes[first..]);
+        let mut bits = vector.equal_bytes(vector.max_bytes(part, low), part);
+        if most < 255 {
+            bits &= !vector.equal_bytes(vector.max_bytes(part, high), part);
+        }
+        for at in (0..lanes).step_by(V::LANES) {
+            let first = (first + at) as u32;
+            count += vector.list_bits((bits >> at) as u32, first, &mut to[count..]);
+        }
+    }
+    count
+}
+
+/// Sorts inputs by falling magnitude, of which the lowest bit does not count.
+#[inline(always)]
+fn sort(list: &[u32], magnitudes: &[u8], order: &mut [u32]) {
+    let mut counts = [0_u32; 128];
+    for &k in list {
+        counts[usize::from(magnitudes[k as usize] >> 1)] += 1;
     }
     // The counts become the places where each magnitude begins.
     let mut start = 0;
-    for count in counts[1..].iter_mut().rev() {
+    for count in counts.iter_mut().rev() {
         start += core::mem::replace(count, start);
     }
-    let listed = start as usize;
-    for (k, &pair) in (0..).zip(pairs) {
-        let magnitude = magnitude(pair) & 255;
-        if magnitude > 0 {
-            let place = &mut counts[magnitude];
-            order[*place as usize] = k;
-            *place += 1;
-        }
+    for &k in list {
+        let place = &mut counts[usize::from(magnitudes[k as usize] >> 1)];
+        order[*place as usize] = k;
+        *place += 1;
     }
-    Some(listed)
 }

@@ -10,7 +10,7 @@
 //! integers, so that their order does not matter, and those that vanish may be left out.
 
 use super::join::Products;
-use super::prepare::magnitude;
+use super::prepare::Order;
 use super::{PANEL, Shorts};
 use crate::kernels::vector::Op;
 use crate::quant::{select_max, select_min};
@@ -64,8 +64,8 @@ pub(crate) fn log(sum: u64) -> f32 {
 /// Adds the logarithms of a block's outputs, for one row.
 pub(super) struct Soft<'a> {
     pub products: Products<'a>,
-    /// The inputs that are not zero by falling magnitude, or all.
-    pub order: Option<&'a [u32]>,
+    /// The largest inputs first, if they are in order.
+    pub order: Option<Order<'a>>,
     /// The largest magnitude of each output's weights.
     pub widest: &'a [i16],
     /// The products that won.
@@ -98,23 +98,22 @@ impl<V: Shorts> Op<V> for Soft<'_> {
                 }
                 Some(order) => {
                     let widest = vector.load_short(&self.widest[at..]);
-                    for step in order.chunks(STEP) {
-                        let most = magnitude(self.products.pairs[step[0] as usize]) as i16;
-                        if sums.vanish(vector, vector.mul_short(widest, vector.short(most))) {
+                    let mut used = 0;
+                    for step in order.sorted.chunks(STEP).chain(order.rest.chunks(STEP)) {
+                        let largest = order.largest_after(used, self.products.pairs);
+                        let most = vector.mul_short(widest, vector.short(largest));
+                        if sums.vanish(vector, most) {
                             break;
                         }
                         for &k in step {
                             sums.add(vector, self.products.of(vector, k as usize, at));
                         }
+                        used += step.len();
                     }
                 }
             }
             let zeros = self.order.map_or(0, |order| self.products.pairs.len() - order.len());
-            let logs = sums.logs(vector, zeros);
-            let logs = logs.iter().zip(&self.won[at..]).take(V::SHORTS);
-            for (sum, (log, &won)) in self.logs[at..].iter_mut().zip(logs) {
-                *sum += f32::from(won.signum()) * log;
-            }
+            sums.add_logs(vector, zeros, won, &mut self.logs[at..]);
         }
     }
 }
@@ -169,26 +168,26 @@ impl<V: Shorts> Sums<V> {
         }
     }
 
-    /// The logarithms, for as many products of 0 more.
+    /// Adds the logarithms with the signs of what won, for as many products of 0 more.
     #[inline(always)]
-    pub fn logs(&self, vector: V, zeros: usize) -> [f32; 64] {
-        let mut sums = [0; 64];
+    pub fn add_logs(&self, vector: V, zeros: usize, won: V::Short, to: &mut [f32]) {
+        let (mut sums, mut wins) = ([0; 64], [0; 64]);
         for (sums, wide) in sums.chunks_exact_mut(V::LANES).zip(self.sums) {
             vector.wide_sums(wide, sums);
         }
+        vector.store_short(won, &mut wins);
         if zeros > 0 {
-            let mut largest = [0; 64];
             let mut decays = [0.0; 64];
-            vector.store_short(self.largest, &mut largest);
             for (decays, from) in decays.chunks_exact_mut(V::LANES).zip(self.decays) {
                 vector.store_float(from, decays);
             }
-            for i in 0..V::SHORTS {
-                let term = term(largest[i].into(), decays[i]);
-                sums[i] += zeros as u64 * term as u64;
+            for ((sum, won), decay) in sums.iter_mut().zip(wins).zip(decays).take(V::SHORTS) {
+                *sum += zeros as u64 * term(i32::from(won).abs(), decay) as u64;
             }
         }
-        sums.map(log)
+        for ((to, sum), won) in to.iter_mut().zip(sums).zip(wins).take(V::SHORTS) {
+            *to += f32::from(won.signum()) * log(sum);
+        }
     }
 }
 

@@ -96,6 +96,17 @@ impl Shorts for Wide {
     }
 
     #[inline(always)]
+    fn list_bits(self, bits: u32, first: u32, to: &mut [u32]) -> usize {
+        let to = &mut to[..8];
+        let mut listed = 0;
+        for place in 0..8 {
+            to[listed & 7] = first + place;
+            listed += (bits >> place & 1) as usize;
+        }
+        listed
+    }
+
+    #[inline(always)]
     fn eighth(self, a: i32x8) -> i32x8 {
         a >> 3
     }

@@ -118,6 +118,20 @@ impl<F: Features> Shorts for V256<F> {
     }
 
     #[inline(always)]
+    fn list_bits(self, bits: u32, first: u32, to: &mut [u32]) -> usize {
+        let bits = bits & 0xFF;
+        let places = &PLACES[bits as usize];
+        assert!(to.len() >= 8);
+        // SAFETY: see the top.
+        unsafe {
+            let places = _mm256_cvtepu8_epi32(_mm_loadl_epi64(places.as_ptr().cast()));
+            let places = _mm256_add_epi32(places, _mm256_set1_epi32(first as i32));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), places);
+        }
+        COUNTS[bits as usize].into()
+    }
+
+    #[inline(always)]
     fn eighth(self, a: __m256i) -> __m256i {
         // SAFETY: see the top.
         unsafe { _mm256_srai_epi32::<3>(a) }
@@ -147,4 +161,35 @@ impl<F: Features> Shorts for V256<F> {
             *to = [even, odd];
         }
     }
+}
+
+/// The number of bits that are set in each byte: without the feature POPCNT, to count takes long.
+static COUNTS: [u8; 256] = {
+    let mut all = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        all[byte] = byte.count_ones() as u8;
+        byte += 1;
+    }
+    all
+};
+
+/// The places of the bits that are set in each byte, the lowest first.
+static PLACES: [[u8; 8]; 256] = places();
+
+const fn places() -> [[u8; 8]; 256] {
+    let mut all = [[0; 8]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let (mut place, mut found) = (0, 0);
+        while place < 8 {
+            if byte >> place & 1 == 1 {
+                all[byte][found] = place as u8;
+                found += 1;
+            }
+            place += 1;
+        }
+        byte += 1;
+    }
+    all
 }

@@ -118,6 +118,20 @@ impl<F: Features> Shorts for V512<F> {
     }
 
     #[inline(always)]
+    fn list_bits(self, bits: u32, first: u32, to: &mut [u32]) -> usize {
+        assert!(to.len() >= 16);
+        let bits = bits as u16;
+        // SAFETY: see the top.
+        unsafe {
+            let places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let places = _mm512_maskz_compress_epi32(bits, places);
+            let places = _mm512_add_epi32(places, _mm512_set1_epi32(first as i32));
+            _mm512_storeu_epi32(to.as_mut_ptr().cast(), places);
+        }
+        bits.count_ones() as usize
+    }
+
+    #[inline(always)]
     fn eighth(self, a: __m512i) -> __m512i {
         // SAFETY: see the top.
         unsafe { _mm512_srai_epi32::<3>(a) }

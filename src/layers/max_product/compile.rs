@@ -1,12 +1,14 @@
 //! The steps that compute a max-product layer: take the zero point from the inputs, and perhaps
-//! sort them, then multiply.
+//! sort them, then multiply. A pruned layer does all in one step.
 
 use core::ops::Range;
 
 use super::{MaxProduct, Weights};
 use crate::error::Result;
 use crate::kernels::Kernel;
-use crate::kernels::max::{Aggregate, Batch, Layer, PANEL, Packed, Preparation};
+use crate::kernels::max::{
+    Aggregate, Batch, Bytes, Connections, Joins, PANEL, Packed, Preparation,
+};
 use crate::layers::channels::steps::{DynamicQuantizeStep, StepOutput};
 use crate::layers::edges::expect_int8;
 use crate::layers::{DenseInput, Place};
@@ -28,30 +30,38 @@ impl MaxProduct<'_> {
             let per_row = self.input_kind() == DenseInput::PerRow;
             steps.push(Box::new(DynamicQuantizeStep { kernel, width, form, per_row }));
         }
-        let Weights::All(weights) = &self.weights else { unimplemented!() };
-        let packed = Packed::new(weights, self.inputs, self.block(), 2 * kernel.lanes());
-        steps.push(Box::new(PrepareStep {
-            kernel,
-            by: Preparation {
-                inputs: self.inputs,
-                block: self.block(),
-                flip: form.flip,
-                negate: self.aggregate == Aggregate::Min,
-                sort: self.outputs() >= SORT_OUTPUTS,
-            },
-            zero_point: params.map(|params| params.zero_point_i8()),
-        }));
-        let padded = packed.padded();
+        let zero_point = params.map(|params| params.zero_point_i8());
+        let source = match &self.weights {
+            Weights::Pruned(_) => {
+                let of = |n| self.connections(n);
+                let connections = Connections::new(width, self.outputs(), self.block(), of);
+                Source::Pruned { connections, flip: form.flip, zero_point }
+            }
+            Weights::All(weights) => {
+                let prepared = Preparation {
+                    inputs: self.inputs,
+                    block: self.block(),
+                    flip: form.flip,
+                    negate: self.aggregate == Aggregate::Min,
+                    sort: self.outputs() >= SORT_OUTPUTS,
+                };
+                steps.push(Box::new(PrepareStep { kernel, by: prepared, zero_point }));
+                let packed = Packed::new(weights, width, self.block(), 2 * kernel.lanes());
+                Source::All { packed, prepared }
+            }
+        };
+        let padded = self.outputs().next_multiple_of(2 * kernel.lanes());
         let channels = &self.channels;
         steps.push(Box::new(MaxStep {
             kernel,
+            source,
             aggregate: self.aggregate,
             constants: channels.per_output(padded, |n| channels.integer_bias(n)),
             scales: channels.per_output(padded, |n| channels.weight_scale(n)),
             input_scale: params.map(|params| params.scale()),
             log_scale: self.real_log(),
             output: channels.step_output(place.output_form, padded, params),
-            packed,
+            outputs: self.outputs(),
         }));
         Ok(())
     }
@@ -89,7 +99,7 @@ impl Step for PrepareStep {
 #[derive(Debug)]
 struct MaxStep {
     kernel: &'static Kernel,
-    packed: Packed,
+    source: Source,
     aggregate: Aggregate,
     constants: Vec<i32>,
     scales: Vec<f32>,
@@ -97,28 +107,61 @@ struct MaxStep {
     input_scale: Option<f32>,
     log_scale: f32,
     output: StepOutput,
+    outputs: usize,
+}
+
+/// Weights, and how the rows come that they meet.
+#[derive(Debug)]
+enum Source {
+    /// Prepared rows.
+    All { packed: Packed, prepared: Preparation },
+    /// Bytes, with their zero point unless it is found per row.
+    Pruned { connections: Connections, flip: u8, zero_point: Option<i32> },
 }
 
 impl Step for MaxStep {
     fn name(&self) -> String {
-        format!("{} {}x{}", self.aggregate.name(), self.packed.inputs(), self.packed.outputs())
+        let (name, outputs) = (self.aggregate.name(), self.outputs);
+        match &self.source {
+            Source::All { packed, .. } => format!("{name} {}x{outputs}", packed.inputs()),
+            Source::Pruned { connections, .. } => {
+                format!("{name} {}x{outputs} pruned", connections.inputs())
+            }
+        }
     }
 
     fn row_bytes(&self) -> usize {
-        self.output.bytes() * self.packed.outputs()
+        self.output.bytes() * self.outputs
     }
 
     fn products(&self) -> usize {
-        self.packed.inputs() * self.packed.outputs()
+        match &self.source {
+            Source::All { packed, .. } => packed.inputs() * packed.outputs(),
+            Source::Pruned { connections, .. } => connections.count(),
+        }
     }
 
     fn cost(&self) -> usize {
         // Four operations on vectors of 16-bit lanes.
-        4 * self.packed.bytes() / (2 * self.kernel.lanes())
+        let products = match &self.source {
+            Source::All { packed, .. } => packed.bytes(),
+            Source::Pruned { connections, .. } => connections.count(),
+        };
+        4 * products / (2 * self.kernel.lanes())
+    }
+
+    fn listed(&self) -> usize {
+        match &self.source {
+            Source::All { .. } => 0,
+            Source::Pruned { connections, .. } => connections.room(2 * self.kernel.lanes()),
+        }
     }
 
     fn weight_bytes(&self) -> usize {
-        self.packed.bytes()
+        match &self.source {
+            Source::All { packed, .. } => packed.bytes(),
+            Source::Pruned { connections, .. } => connections.bytes(),
+        }
     }
 
     fn split(&self) -> Option<&dyn SplitStep> {
@@ -135,11 +178,11 @@ impl Step for MaxStep {
 
 impl SplitStep for MaxStep {
     fn panels(&self) -> usize {
-        self.packed.panels()
+        self.outputs.div_ceil(PANEL)
     }
 
     fn bytes_of(&self, panels: Range<usize>) -> Range<usize> {
-        let byte = |panel: usize| (panel * PANEL).min(self.packed.outputs()) * self.output.bytes();
+        let byte = |panel: usize| (panel * PANEL).min(self.outputs) * self.output.bytes();
         byte(panels.start)..byte(panels.end)
     }
 
@@ -153,20 +196,28 @@ impl SplitStep for MaxStep {
         own: &mut Own,
         panels: Range<usize>,
     ) {
-        let layer = Layer {
-            packed: &self.packed,
+        let joins = Joins {
             aggregate: self.aggregate,
             constants: &self.constants,
             scales: &self.scales,
             log_scale: self.log_scale,
         };
-        let batch = Batch {
-            words: bytemuck::cast_slice(input.bytes),
-            stride: input.stride / 4,
-            rows: input.count,
-            scales: self.input_scale.as_ref().map_or(&per_row.scales, core::slice::from_ref),
-        };
+        let Rows { bytes, stride, count: rows } = input;
+        let scales = self.input_scale.as_ref().map_or(&per_row.scales[..], core::slice::from_ref);
         let epilogue = self.output.epilogue(panels.start * PANEL, output, per_row);
-        own.looked += (self.kernel.max_products)(&layer, &batch, panels, epilogue);
+        own.looked += match &self.source {
+            Source::All { packed, prepared } => {
+                let (words, stride) = (bytemuck::cast_slice(bytes), stride / 4);
+                let batch = Batch { words, prepared, stride, rows, scales };
+                (self.kernel.max_products)(packed, &joins, &batch, panels, epilogue)
+            }
+            Source::Pruned { connections, flip, zero_point } => {
+                let each = &per_row.zero_points[..];
+                let zero_points = zero_point.as_ref().map_or(each, core::slice::from_ref);
+                let batch = Bytes { bytes, stride, rows, flip: *flip, zero_points, scales };
+                let room = &mut own.list;
+                (self.kernel.max_pruned)(connections, &joins, &batch, room, panels, epilogue)
+            }
+        };
     }
 }
