@@ -28,6 +28,7 @@ pub fn rows_of(shape: &[usize], width: usize) -> Result<usize> {
 pub fn is_whole(model: &Model<'_>) -> bool {
     let whole = |layer: &Layer<'_>| match layer {
         Layer::Dense(dense) => dense.input_kind() == DenseInput::PerTensor,
+        Layer::MaxProduct(max) => max.input_kind() == DenseInput::PerTensor,
         _ => false,
     };
     model.layers().any(|(layer, ..)| whole(layer))
@@ -37,7 +38,11 @@ pub fn is_whole(model: &Model<'_>) -> bool {
 pub fn check_size(model: &Model<'_>, rows: usize) -> Result<()> {
     let bytes = |of: TensorType| of.width * of.element.size();
     let outputs = model.layers().map(|(.., output)| bytes(output));
-    let widest = outputs.fold(bytes(model.input()), usize::max);
+    check_bytes(rows, outputs.fold(bytes(model.input()), usize::max))
+}
+
+/// Refuses rows of so many bytes each that need more memory than [`MAX_BYTES`].
+pub fn check_bytes(rows: usize, widest: usize) -> Result<()> {
     ensure!(
         (rows as u64).checked_mul(widest as u64).is_some_and(|bytes| bytes <= MAX_BYTES),
         "{rows} rows of up to {widest} bytes take more than {} GiB",

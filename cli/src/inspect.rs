@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
-use signfold::layers::{Bias, Dense, DenseInput, DenseOutput, Layer};
+use signfold::layers::{Aggregate, Bias, DenseInput, DenseOutput, Layer, MaxProduct};
 use signfold::{Element, Model, TensorType};
 
 use crate::data;
-use crate::report::{self, Report, grouped};
+use crate::report::{self, Report, grouped, percent};
 
 /// Show what a model file holds: layers, scales, and how close sums come to the limit of i32
 #[derive(clap::Args)]
@@ -45,11 +45,24 @@ struct LayerInfo {
     input: Tensor,
     output: Tensor,
     activation: Option<String>,
-    dense: Option<DenseInfo>,
+    dense: Option<WeightsInfo>,
+    max_product: Option<MaxProductInfo>,
 }
 
 #[derive(Serialize)]
-struct DenseInfo {
+struct MaxProductInfo {
+    aggregate: &'static str,
+    alpha: Option<f32>,
+    splits: usize,
+    /// Of a pruned layer, whose weights are its connections, and their share of all that it could have.
+    connections: Option<usize>,
+    density: Option<f64>,
+    #[serde(flatten)]
+    weights: WeightsInfo,
+}
+
+#[derive(Serialize)]
+struct WeightsInfo {
     parameters: u64,
     input: &'static str,
     weight_scales: Range<f32>,
@@ -89,7 +102,7 @@ fn inspect(model: &Model<'_>, bytes: usize) -> Inspection {
         bytes,
         input: of_tensor(model.input()),
         output: of_tensor(model.output()),
-        parameters: layers.iter().filter_map(|l| l.dense.as_ref()).map(|d| d.parameters).sum(),
+        parameters: layers.iter().filter_map(LayerInfo::weights).map(|w| w.parameters).sum(),
         layers,
         golden: model.golden().map(|golden| GoldenInfo {
             rows: golden.input.len() / model.input().width,
@@ -119,36 +132,75 @@ fn of_layer(layer: &Layer<'_>, input: TensorType, output: TensorType) -> LayerIn
         output: of_tensor(output),
         activation: match layer {
             Layer::Dense(dense) => Some(dense.fused_activation().to_string()),
+            Layer::MaxProduct(max) => Some(max.fused_activation().to_string()),
             Layer::Pointwise(pointwise) => Some(pointwise.activation.to_string()),
             _ => None,
         },
         dense: match layer {
-            Layer::Dense(dense) => Some(of_dense(dense, &input)),
+            Layer::Dense(dense) => Some(of_weights(
+                dense.weights().len(),
+                dense.zero_points(),
+                dense.scales(),
+                dense.bias_values(),
+                (dense.input_kind(), dense.output_kind()),
+                dense.worst_sum(&input),
+            )),
+            _ => None,
+        },
+        max_product: match layer {
+            Layer::MaxProduct(max) => Some(of_max_product(max, &input)),
             _ => None,
         },
     }
 }
 
-fn of_dense(dense: &Dense<'_>, input: &TensorType) -> DenseInfo {
-    let (bias, biases) = match dense.bias_values() {
+fn of_max_product(max: &MaxProduct<'_>, input: &TensorType) -> MaxProductInfo {
+    let connections = max.is_pruned().then(|| max.weight_count());
+    let all = max.inputs() as f64 * max.outputs() as f64;
+    MaxProductInfo {
+        aggregate: max.aggregate().name(),
+        alpha: match max.aggregate() {
+            Aggregate::SoftAbsMax { alpha } => Some(alpha),
+            _ => None,
+        },
+        splits: max.split_count(),
+        connections,
+        density: connections.map(|connections| connections as f64 / all),
+        weights: of_weights(
+            max.weight_count(),
+            &[],
+            max.scales(),
+            max.bias_values(),
+            (max.input_kind(), max.output_kind()),
+            max.worst_sum(input),
+        ),
+    }
+}
+
+fn of_weights(
+    weights: usize,
+    zero_points: &[i8],
+    scales: &[f32],
+    bias: &Bias<'_>,
+    (input, output): (DenseInput, DenseOutput),
+    worst_sum: i64,
+) -> WeightsInfo {
+    let (bias, biases) = match bias {
         Bias::None => ("none", 0),
         Bias::I32(bias) => ("i32", bias.len()),
         Bias::F32(bias) => ("f32", bias.len()),
     };
-    let worst_sum = dense.worst_sum(input);
-    let scales = dense.scales().iter().copied();
-    let zero_points = dense.zero_points();
-    DenseInfo {
-        parameters: (dense.weights().len() + biases) as u64,
-        input: match dense.input_kind() {
+    WeightsInfo {
+        parameters: (weights + biases) as u64,
+        input: match input {
             DenseInput::Int8 => "static",
             DenseInput::PerTensor => "dynamic per tensor",
             DenseInput::PerRow => "dynamic per row",
         },
         weight_scales: Range {
-            count: dense.scales().len(),
-            min: scales.clone().fold(f32::INFINITY, f32::min),
-            max: scales.fold(0.0, f32::max),
+            count: scales.len(),
+            min: scales.iter().copied().fold(f32::INFINITY, f32::min),
+            max: scales.iter().copied().fold(0.0, f32::max),
         },
         weight_zero_points: zero_points
             .iter()
@@ -156,7 +208,7 @@ fn of_dense(dense: &Dense<'_>, input: &TensorType) -> DenseInfo {
             .zip(zero_points.iter().max())
             .map(|(&min, &max)| Range { count: zero_points.len(), min, max }),
         bias,
-        requantize: match dense.output_kind() {
+        requantize: match output {
             DenseOutput::Int8(_, rounding) => Some(format!("{rounding:?}").to_lowercase()),
             DenseOutput::F32 => None,
         },
@@ -178,17 +230,18 @@ impl Report for Inspection {
             "of i32",
         ]);
         for (i, layer) in self.layers.iter().enumerate() {
-            let dense =
-                |show: fn(&DenseInfo) -> String| layer.dense.as_ref().map_or(String::new(), show);
+            let weights =
+                |show: fn(&WeightsInfo) -> String| layer.weights().map_or(String::new(), show);
+            let join = layer.max_product.as_ref().map_or(String::new(), MaxProductInfo::text);
             table.add_row([
-                format!("{i} {}", layer.kind),
+                format!("{i} {}{join}", layer.kind),
                 format!("{} -> {}", layer.input.width, layer.output.width),
-                dense(|d| d.weights()),
+                weights(|w| w.scales()),
                 layer.activation.clone().unwrap_or_default(),
                 layer.output.text(),
-                dense(|d| d.rule()),
-                dense(|d| grouped(d.worst_sum.unsigned_abs())),
-                dense(|d| format!("{:.2} %", 100.0 * d.worst_sum_share)),
+                weights(|w| w.rule()),
+                weights(|w| grouped(w.worst_sum.unsigned_abs())),
+                weights(|w| format!("{:.2} %", 100.0 * w.worst_sum_share)),
             ]);
         }
         let golden = match &self.golden {
@@ -217,8 +270,30 @@ impl Tensor {
     }
 }
 
-impl DenseInfo {
-    fn weights(&self) -> String {
+impl LayerInfo {
+    /// What all layers with weights have.
+    fn weights(&self) -> Option<&WeightsInfo> {
+        self.dense.as_ref().or(self.max_product.as_ref().map(|max| &max.weights))
+    }
+}
+
+impl MaxProductInfo {
+    /// What follows the layer's kind, which is the aggregate.
+    fn text(&self) -> String {
+        let mut text = self.alpha.map_or(String::new(), |alpha| format!(", alpha {alpha}"));
+        if self.splits > 1 {
+            text += &format!(", {} splits", self.splits);
+        }
+        if let (Some(connections), Some(density)) = (self.connections, self.density) {
+            let connections = grouped(connections as u64);
+            text += &format!(", {connections} connections ({})", percent(density));
+        }
+        text
+    }
+}
+
+impl WeightsInfo {
+    fn scales(&self) -> String {
         let Range { count, min, max } = self.weight_scales;
         let zero_points = match &self.weight_zero_points {
             Some(Range { min, max, .. }) => format!(", zero {min}..{max}"),

@@ -13,7 +13,7 @@ use signfold_import::{
 };
 
 use crate::data::{self, Array};
-use crate::output;
+use crate::output::Output;
 use crate::report::{self, Report, grouped};
 
 /// Make an 8-bit model of a float network
@@ -117,9 +117,9 @@ pub fn run(args: &Args) -> Result<()> {
     let quantized = quantize(&net, &calibration, &args.options()).with_context(in_net)?;
     bar.finish_and_clear();
     let file = quantized.model.write();
-    output::write(&args.output, |out| {
-        out.write_all(&file).with_context(|| args.output.display().to_string())
-    })?;
+    let mut out = Output::new(&args.output)?;
+    out.write(&file)?;
+    out.finish()?;
     report::show(&Quantization::of(&quantized, file.len()), args.json)
 }
 

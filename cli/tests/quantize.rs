@@ -65,6 +65,30 @@ fn dynamic_models_need_no_calibration() {
 }
 
 #[test]
+fn max_product_layers_are_quantized() {
+    let folder = Folder::new();
+    let layer = r#"{"kind":"mam","weight":"w","layout":"out_in","splits":2,"pruned":true}"#;
+    let description = format!(r#"{{"version":1,"name":"mam","inputs":6,"layers":[{layer}]}}"#);
+    let tensors = serde_json::json!({
+        "__metadata__": { "signfold": description },
+        "w": { "dtype": "F32", "shape": [2, 6], "data_offsets": [0, 48] },
+    });
+    let header = tensors.to_string();
+    let mut file = (header.len() as u64).to_le_bytes().to_vec();
+    file.extend(header.as_bytes());
+    file.extend(reals(12).iter().flat_map(|w| w.to_le_bytes()));
+    let (net, m) = (folder.file("n.safetensors", file), folder.arg("m.sfold"));
+    let rows = folder.file("x.npy", npy_f32(50, 6, &reals(300)));
+    for options in [&["--calibrate", &rows][..], &["--dynamic", "per-row"]] {
+        let report = json(&[&["quantize", &net, "-o", &m][..], options].concat());
+        assert_eq!(report["layers"][0]["kind"], "mam");
+        let layers = json(&["inspect", &m])["layers"].clone();
+        let mam = &layers.as_array().unwrap().last().unwrap()["max_product"];
+        assert_eq!((&mam["splits"], &mam["connections"]), (&2.into(), &12.into()));
+    }
+}
+
+#[test]
 fn failures_name_the_file_and_leave_the_old_model() {
     let folder = Folder::new();
     let m = folder.file("m.sfold", "old");

@@ -5,7 +5,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use signfold::layers::Activation;
+use signfold::layers::{Activation, Aggregate};
 use signfold::{Error, ErrorKind, Result, WeightLayout};
 
 use crate::float::{check_depth, place};
@@ -21,10 +21,25 @@ pub(crate) struct Description {
     pub layers: Vec<LayerDescription>,
 }
 
-#[derive(Debug, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+#[derive(Debug)]
 pub(crate) enum LayerDescription {
     Dense(DenseDescription),
+    Max(MaxDescription),
+    Softmax,
+    Argmax,
+}
+
+/// A layer as JSON has it.
+#[derive(Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+enum Fields {
+    Dense(DenseDescription),
+    Max(MaxFields),
+    Min(MaxFields),
+    AbsMax(MaxFields),
+    SoftAbsMax(MaxFields),
+    Mean(MaxFields),
+    Mam(MaxFields),
     // Braces, because serde skips unknown fields of variants without.
     Softmax {},
     Argmax {},
@@ -41,6 +56,30 @@ pub(crate) struct DenseDescription {
     pub bias_column: bool,
     #[serde(default, deserialize_with = "activation")]
     pub activation: Activation,
+}
+
+#[derive(Debug)]
+pub(crate) struct MaxDescription {
+    /// Without a bias column: its constant would be one more product that competes.
+    pub dense: DenseDescription,
+    pub aggregate: Aggregate,
+    pub splits: usize,
+    pub pruned: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MaxFields {
+    weight: String,
+    layout: Layout,
+    bias: Option<String>,
+    #[serde(default, deserialize_with = "activation")]
+    activation: Activation,
+    splits: Option<usize>,
+    #[serde(default)]
+    pruned: bool,
+    /// Of soft_abs_max.
+    alpha: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -97,7 +136,7 @@ impl Description {
         check_depth(top.layers.len())?;
         let layers = top.layers.iter().enumerate();
         let layers =
-            layers.map(|(i, text)| object(text.get()).map_err(|e| e.at(format!("layer {i}"))));
+            layers.map(|(i, text)| layer(text.get()).map_err(|e| e.at(format!("layer {i}"))));
         Ok(Self { name: top.name, inputs: top.inputs, layers: layers.collect::<Result<_>>()? })
     }
 }
@@ -109,21 +148,56 @@ impl LayerDescription {
             i,
             match self {
                 LayerDescription::Dense(_) => "dense",
-                LayerDescription::Softmax {} => "softmax",
-                LayerDescription::Argmax {} => "argmax",
+                LayerDescription::Max(max) => max.aggregate.name(),
+                LayerDescription::Softmax => "softmax",
+                LayerDescription::Argmax => "argmax",
             },
         )
     }
 }
 
+/// A layer from its JSON.
+fn layer(text: &str) -> Result<LayerDescription> {
+    let missing = || malformed("soft_abs_max: the field `alpha` is missing".to_owned());
+    let (aggregate, fields) = match object(text)? {
+        Fields::Dense(dense) => return Ok(LayerDescription::Dense(dense)),
+        Fields::Softmax {} => return Ok(LayerDescription::Softmax),
+        Fields::Argmax {} => return Ok(LayerDescription::Argmax),
+        Fields::Max(fields) => (Aggregate::Max, fields),
+        Fields::Min(fields) => (Aggregate::Min, fields),
+        Fields::AbsMax(fields) => (Aggregate::AbsMax, fields),
+        Fields::SoftAbsMax(fields) => {
+            (Aggregate::SoftAbsMax { alpha: fields.alpha.ok_or_else(missing)? }, fields)
+        }
+        Fields::Mean(fields) => (Aggregate::Mean, fields),
+        Fields::Mam(fields) => (Aggregate::Mam, fields),
+    };
+    let MaxFields { weight, layout, bias, activation, splits, pruned, alpha } = fields;
+    let excess = match aggregate {
+        Aggregate::SoftAbsMax { .. } => None,
+        _ if alpha.is_some() => Some("alpha"),
+        Aggregate::Mean if splits.is_some() => Some("splits"),
+        _ => None,
+    };
+    if let Some(field) = excess {
+        return Err(malformed(format!("{} has no field `{field}`", aggregate.name())));
+    }
+    let dense = DenseDescription { weight, layout, bias, bias_column: false, activation };
+    let splits = splits.unwrap_or(1);
+    Ok(LayerDescription::Max(MaxDescription { dense, aggregate, splits, pruned }))
+}
+
 /// A value from a JSON object; serde would take an array of its fields, too.
 fn object<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T> {
-    let malformed = |message: String| Error::new(ErrorKind::Format, message);
     let value = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
     match text.trim_start().starts_with('{') {
         true => Ok(value),
         false => Err(malformed("expected a JSON object, found an array".to_owned())),
     }
+}
+
+fn malformed(message: String) -> Error {
+    Error::new(ErrorKind::Format, message)
 }
 
 /// An activation: absent or null, a name, or an object with a name and parameters.

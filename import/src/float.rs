@@ -3,6 +3,8 @@
 use signfold::layers::Activation;
 use signfold::{Error, ErrorKind, MAX_LAYERS, MAX_NAME_BYTES, MAX_WIDTH, Result};
 
+use crate::max::FloatMax;
+
 /// A network of real numbers: a name, the width of its input rows, and its layers. Every value of
 /// this type has been validated: widths fit from layer to layer, all parameters are finite.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +20,9 @@ pub struct FloatNet {
 pub enum FloatLayer {
     /// Sums of products with a weight matrix, plus a bias, then a function of each element.
     Dense(FloatDense),
+    /// Products with a weight matrix that meet by a maximum, plus a bias, then a function of each
+    /// element.
+    Max(FloatMax),
     /// Row by row: positive numbers that sum to 1.
     Softmax,
     /// Row by row: the position of the largest element, the first one among equals. Only as the
@@ -45,7 +50,7 @@ pub struct FloatDense {
 pub(crate) enum Stage {
     /// The input.
     Input,
-    /// The sums of a dense layer, before its activation.
+    /// What a layer with weights has before its activation.
     Sums(usize),
     /// What a layer gives.
     Output(usize),
@@ -111,11 +116,8 @@ impl FloatNet {
 
     /// Elements of a row before an argmax, if there is one.
     pub(crate) fn scores(&self) -> usize {
-        let dense = self.layers.iter().rev().find_map(|layer| match layer {
-            FloatLayer::Dense(dense) => Some(dense.outputs),
-            _ => None,
-        });
-        dense.unwrap_or(self.inputs)
+        let last = self.layers.iter().rev().find_map(FloatLayer::weighted);
+        last.map_or(self.inputs, |dense| dense.outputs)
     }
 
     /// The tensor an argmax would look at, and that answers are compared by.
@@ -132,13 +134,14 @@ impl FloatNet {
         see(Stage::Input, row);
         let mut row = row.to_vec();
         for (i, layer) in self.layers.iter().enumerate() {
+            let mut activate = |mut row: Vec<f32>, dense: &FloatDense| {
+                see(Stage::Sums(i), &row);
+                row.iter_mut().for_each(|x| *x = dense.activation.apply(*x));
+                row
+            };
             row = match layer {
-                FloatLayer::Dense(dense) => {
-                    let mut row = dense.sums(&row);
-                    see(Stage::Sums(i), &row);
-                    row.iter_mut().for_each(|x| *x = dense.activation.apply(*x));
-                    row
-                }
+                FloatLayer::Dense(dense) => activate(dense.sums(&row), dense),
+                FloatLayer::Max(max) => activate(max.sums(&row), &max.dense),
                 FloatLayer::Softmax => softmax(&row),
                 FloatLayer::Argmax => vec![argmax(&row) as f32],
             };
@@ -170,8 +173,18 @@ impl FloatLayer {
     pub fn name(&self) -> &'static str {
         match self {
             FloatLayer::Dense(_) => "dense",
+            FloatLayer::Max(max) => max.aggregate.name(),
             FloatLayer::Softmax => "softmax",
             FloatLayer::Argmax => "argmax",
+        }
+    }
+
+    /// Weights, bias and activation, if the layer has them.
+    pub(crate) fn weighted(&self) -> Option<&FloatDense> {
+        match self {
+            FloatLayer::Dense(dense) => Some(dense),
+            FloatLayer::Max(max) => Some(&max.dense),
+            FloatLayer::Softmax | FloatLayer::Argmax => None,
         }
     }
 
@@ -182,6 +195,7 @@ impl FloatLayer {
         };
         match self {
             FloatLayer::Dense(dense) => dense.check(width).map(|()| Some(dense.outputs)),
+            FloatLayer::Max(max) => max.check(width).map(|()| Some(max.dense.outputs)),
             FloatLayer::Softmax => Ok(Some(width)),
             FloatLayer::Argmax => Ok(None),
         }
@@ -189,7 +203,7 @@ impl FloatLayer {
 }
 
 impl FloatDense {
-    fn check(&self, width: usize) -> Result<()> {
+    pub(crate) fn check(&self, width: usize) -> Result<()> {
         let fail = |message| Err(Error::new(ErrorKind::Model, message));
         let (inputs, outputs) = (self.inputs, self.outputs);
         if inputs != width {
@@ -216,13 +230,19 @@ impl FloatDense {
     }
 
     fn sums(&self, row: &[f32]) -> Vec<f32> {
+        self.outputs_of(|weights| {
+            row.iter().zip(weights).map(|(&x, &w)| f64::from(x) * f64::from(w)).sum()
+        })
+    }
+
+    /// What `join` makes of each output's weights, plus the bias.
+    pub(crate) fn outputs_of(&self, mut join: impl FnMut(&[f32]) -> f64) -> Vec<f32> {
         let rows = self.weights.chunks_exact(self.inputs).enumerate();
-        let sum = |(n, weights): (usize, &[f32])| {
+        let output = |(n, weights): (usize, &[f32])| {
             let bias = self.bias.as_ref().map_or(0.0, |bias| f64::from(bias[n]));
-            let products = row.iter().zip(weights).map(|(&x, &w)| f64::from(x) * f64::from(w));
-            (products.sum::<f64>() + bias) as f32
+            (join(weights) + bias) as f32
         };
-        rows.map(sum).collect()
+        rows.map(output).collect()
     }
 }
 

@@ -26,16 +26,18 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
-mod dense;
 mod description;
 mod float;
+mod max;
 mod quantize;
 mod range;
 mod report;
 mod safetensors;
+mod weights;
 
-pub use dense::WeightScales;
 pub use float::{FloatDense, FloatLayer, FloatNet};
+pub use max::FloatMax;
 pub use quantize::{QuantizeOptions, Quantized, quantize};
 pub use range::{ActivationRange, Range};
 pub use report::{Agreement, LayerReport, Observed, Report};
+pub use weights::WeightScales;

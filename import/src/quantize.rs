@@ -2,29 +2,32 @@
 //!
 //! ```text
 //! run the network on the calibration rows; note the range of every tensor
-//! for each dense layer:
+//! for each layer with weights:
 //!   real inputs?  quantize them to the range seen           (static; else on arrival)
 //!   weights -> i8, bias -> i32 on the scale of the sums
 //!   clamps are fused; other functions become a table of their own
-//!   another dense layer follows?  8-bit outputs, else real ones
+//!   another layer with weights follows?  8-bit outputs, else real ones
 //! ```
 
-use signfold::layers::{Argmax, DenseInput, DenseOutput, Layer, Pointwise, Quantize, Softmax};
+use signfold::layers::{
+    Activation, Argmax, DenseInput, DenseOutput, Layer, Pointwise, Quantize, Softmax,
+};
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, Error, ErrorKind, Model, Result, TensorType};
 
 use crate::calibrate::{Calibration, calibrate};
-use crate::dense::{Between, WeightScales, quantize_dense};
-use crate::float::{FloatDense, FloatLayer, FloatNet, place};
+use crate::float::{FloatLayer, FloatNet, place};
 use crate::range::{ActivationRange, Range};
 use crate::report::{Agreement, LayerReport, Observed, Report};
+use crate::weights::{Rows, WeightScales, Weighted, quantize_dense, quantize_max};
 
 /// How to quantize. The default is static, asymmetric `i8` activations and a scale per channel.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizeOptions {
-    /// What dense layers take. [`DenseInput::Int8`] is static: ranges come from the calibration
-    /// rows, and rows stay 8-bit from one dense layer to the next. The others are dynamic: rows
-    /// are real numbers between layers, quantized on arrival; calibration rows are not needed.
+    /// What layers with weights take. [`DenseInput::Int8`] is static: ranges come from the
+    /// calibration rows, and rows stay 8-bit from one such layer to the next. The others are
+    /// dynamic: rows are real numbers between layers, quantized on arrival; calibration rows are
+    /// not needed.
     pub dense_input: DenseInput,
     /// How static activation ranges become scales. Dynamic ones are asymmetric.
     pub activations: ActivationRange,
@@ -167,18 +170,15 @@ impl<'n> Builder<'n> {
             sums: None,
             output: seen(|seen| &seen.outputs),
         };
+        let weights = self.options.weights;
         match layer {
             FloatLayer::Dense(dense) => {
-                report.activation = Some(dense.activation);
-                if dense.activation.clamp().is_none() {
-                    report.sums = seen(|seen| &seen.sums);
-                }
-                match self.seen {
-                    Some(seen) if self.options.dense_input == DenseInput::Int8 => {
-                        self.fixed(i, dense, seen, &mut report)?;
-                    }
-                    _ => self.dynamic(dense, &mut report)?,
-                }
+                let to_8_bits = |rows| quantize_dense(dense, weights, rows);
+                self.weighted(i, dense.activation, to_8_bits, &mut report)?;
+            }
+            FloatLayer::Max(max) => {
+                let to_8_bits = |rows| quantize_max(max, weights, rows);
+                self.weighted(i, max.dense.activation, to_8_bits, &mut report)?;
             }
             FloatLayer::Softmax => self.layers.push(Softmax.into()),
             FloatLayer::Argmax => self.layers.push(Argmax.into()),
@@ -187,63 +187,50 @@ impl<'n> Builder<'n> {
         Ok(())
     }
 
-    /// A dense layer whose activations have scales known beforehand.
-    fn fixed(
+    /// A layer with weights, which `to_8_bits` quantizes, and its activation.
+    fn weighted(
         &mut self,
         i: usize,
-        dense: &FloatDense,
-        seen: &Calibration,
+        activation: Activation,
+        to_8_bits: impl Fn(Rows) -> Result<Weighted>,
         report: &mut LayerReport,
     ) -> Result<()> {
-        let input = match self.rows {
-            Some(params) => params,
-            None => self.quantize_rows(i, seen)?,
-        };
-        let followed = matches!(self.net.layers().get(i + 1), Some(FloatLayer::Dense(_)));
-        let fused = dense.activation.clamp().is_some();
-        let (mut sums, mut result) = (None, None);
-        if followed {
-            result = Some(self.params(seen.outputs[i])?);
-            sums = if fused { result } else { Some(self.params(seen.sums[i])?) };
+        let fused = activation.clamp().is_some();
+        report.activation = Some(activation);
+        if !fused {
+            report.sums = self.seen.map(|seen| Observed { range: seen.sums[i], params: None });
         }
-        let scales =
-            Between { input: input.scale(), output: sums.map_or(1.0, |params| params.scale()) };
-        let layer = quantize_dense(dense, self.options.weights, Some(scales))?;
-        report.weight_scales = Some(extent(layer.scales()));
-        let layer = layer.output(match sums {
-            Some(params) => DenseOutput::Int8(params, Rounding::Nearest),
-            None => DenseOutput::F32,
-        });
-        self.push(dense, layer, result);
-        self.rows = result;
-        note(&mut report.sums, sums);
-        note(&mut report.output, result);
-        Ok(())
-    }
-
-    /// A dense layer that finds scales as rows arrive.
-    fn dynamic(&mut self, dense: &FloatDense, report: &mut LayerReport) -> Result<()> {
-        let layer = quantize_dense(dense, self.options.weights, None)?;
-        report.weight_scales = Some(extent(layer.scales()));
-        self.push(dense, layer.input(self.options.dense_input), None);
-        Ok(())
-    }
-
-    /// Adds a dense layer with its activation: fused if it can be.
-    fn push(
-        &mut self,
-        dense: &FloatDense,
-        layer: signfold::layers::Dense<'static>,
-        output: Option<QuantParams>,
-    ) {
-        let activation = dense.activation;
-        match activation.clamp() {
-            Some(_) => self.layers.push(layer.activation(activation).into()),
-            None => {
-                self.layers.push(layer.into());
-                self.layers.push(Pointwise { activation, output }.into());
+        let (rows, result) = match self.seen {
+            Some(seen) if self.options.dense_input == DenseInput::Int8 => {
+                let input = match self.rows {
+                    Some(params) => params,
+                    None => self.quantize_rows(i, seen)?,
+                };
+                let next = self.net.layers().get(i + 1).and_then(FloatLayer::weighted);
+                let (mut sums, mut result) = (None, None);
+                if next.is_some() {
+                    result = Some(self.params(seen.outputs[i])?);
+                    sums = if fused { result } else { Some(self.params(seen.sums[i])?) };
+                }
+                note(&mut report.sums, sums);
+                let output = match sums {
+                    Some(params) => DenseOutput::Int8(params, Rounding::Nearest),
+                    None => DenseOutput::F32,
+                };
+                (Rows::Static { input, output }, result)
             }
+            // Ranges and scales are found as rows arrive.
+            _ => (Rows::Dynamic(self.options.dense_input), None),
+        };
+        let Weighted { layer, scales } = to_8_bits(rows)?;
+        report.weight_scales = Some(scales);
+        note(&mut report.output, result);
+        self.rows = result;
+        self.layers.push(layer);
+        if !fused {
+            self.layers.push(Pointwise { activation, output: result }.into());
         }
+        Ok(())
     }
 
     /// Quantizes the real rows that layer `i` gets.
@@ -268,10 +255,4 @@ fn note(observed: &mut Option<Observed>, params: Option<QuantParams>) {
     if let Some(observed) = observed {
         observed.params = params;
     }
-}
-
-/// The smallest and the largest of some scales.
-fn extent(scales: &[f32]) -> (f32, f32) {
-    let max = scales.iter().copied().fold(0.0, f32::max);
-    (scales.iter().copied().fold(max, f32::min), max)
 }

@@ -25,9 +25,9 @@ pub struct Report {
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct LayerReport {
-    /// The layer's kind: dense, softmax, argmax.
+    /// The layer's kind: dense, softmax, argmax, or the aggregate of a max-product layer.
     pub kind: &'static str,
-    /// The activation of a dense layer.
+    /// The activation of a layer with weights.
     pub activation: Option<Activation>,
     /// The smallest and the largest scale of the weights.
     pub weight_scales: Option<(f32, f32)>,

@@ -12,6 +12,7 @@ use signfold::{Error, ErrorKind, Result, WeightLayout};
 
 use crate::description::{DenseDescription, Description, LayerDescription};
 use crate::float::{FloatDense, FloatLayer, FloatNet, check_width};
+use crate::max::FloatMax;
 
 /// The metadata key of the description.
 const KEY: &str = "signfold";
@@ -36,15 +37,9 @@ impl FloatNet {
         let mut width = description.inputs;
         let mut layers = Vec::with_capacity(description.layers.len());
         for (i, layer) in description.layers.iter().enumerate() {
-            layers.push(match layer {
-                LayerDescription::Softmax {} => FloatLayer::Softmax,
-                LayerDescription::Argmax {} => FloatLayer::Argmax,
-                LayerDescription::Dense(dense) => {
-                    let dense = file.dense(dense, width).map_err(|e| e.at(layer.place(i)))?;
-                    width = dense.outputs;
-                    FloatLayer::Dense(dense)
-                }
-            });
+            let layer = file.layer(layer, width).map_err(|e| e.at(layer.place(i)))?;
+            width = layer.weighted().map_or(width, |dense| dense.outputs);
+            layers.push(layer);
         }
         file.expect_all_used()?;
         FloatNet::new(description.name, description.inputs, layers)
@@ -83,6 +78,20 @@ impl<'a> File<'a> {
                 data.len()
             ))),
         }
+    }
+
+    fn layer(&mut self, layer: &LayerDescription, inputs: usize) -> Result<FloatLayer> {
+        Ok(match layer {
+            LayerDescription::Dense(dense) => FloatLayer::Dense(self.dense(dense, inputs)?),
+            LayerDescription::Max(max) => FloatLayer::Max(FloatMax {
+                dense: self.dense(&max.dense, inputs)?,
+                aggregate: max.aggregate,
+                splits: max.splits,
+                pruned: max.pruned,
+            }),
+            LayerDescription::Softmax => FloatLayer::Softmax,
+            LayerDescription::Argmax => FloatLayer::Argmax,
+        })
     }
 
     fn dense(&mut self, dense: &DenseDescription, inputs: usize) -> Result<FloatDense> {

@@ -2,9 +2,8 @@
 
 mod common;
 
-use common::{noise, reals, run_everywhere};
+use common::{all_options, names, noise, reals, run_everywhere};
 use signfold::layers::{Activation, Bias, Dense, DenseInput, DenseOutput, Layer};
-use signfold::quant::Int8;
 use signfold::{Element, ErrorKind, Model, Values};
 use signfold_import::{
     ActivationRange, Agreement, FloatDense, FloatLayer, FloatNet, QuantizeOptions, Quantized,
@@ -44,23 +43,6 @@ fn given(weights: &[&[f32]], bias: &[f32]) -> FloatDense {
         bias: Some(bias.to_vec()),
         activation: Activation::Identity,
     }
-}
-
-fn all_options() -> Vec<QuantizeOptions> {
-    let default = QuantizeOptions::default;
-    let per_tensor = WeightScales::PerTensor;
-    vec![
-        default(),
-        QuantizeOptions { element: Int8::U8, ..default() },
-        QuantizeOptions { activations: ActivationRange::Symmetric, ..default() },
-        QuantizeOptions { weights: per_tensor, ..default() },
-        QuantizeOptions { dense_input: DenseInput::PerRow, ..default() },
-        QuantizeOptions { dense_input: DenseInput::PerTensor, weights: per_tensor, ..default() },
-    ]
-}
-
-fn names(model: &Model<'_>) -> Vec<&'static str> {
-    model.layers().map(|(layer, _, _)| layer.name()).collect()
 }
 
 fn first_dense<'m>(model: &'m Model<'static>) -> &'m Dense<'static> {

@@ -4,7 +4,7 @@ mod common;
 
 use common::{Tensor, description, f32s, file};
 use safetensors::tensor::Dtype;
-use signfold::layers::Activation;
+use signfold::layers::{Activation, Aggregate};
 use signfold::{Error, ErrorKind};
 use signfold_import::{FloatDense, FloatLayer, FloatNet};
 
@@ -199,6 +199,74 @@ fn descriptions_that_are_refused() {
     ] {
         refused(read(&layers, &tensors()), ErrorKind::Model, &["layer 0 (dense)", part]);
     }
+}
+
+#[test]
+fn max_product_layers() {
+    let layer = |kind: &str, fields: &str| {
+        let fields = format!(r#""weight":"w","layout":"out_in","bias":"b"{fields}"#);
+        format!(r#"{{"kind":"{kind}",{fields}}}"#)
+    };
+    let soft = Aggregate::SoftAbsMax { alpha: 0.5 };
+    for (kind, fields, aggregate, splits, pruned) in [
+        ("max", "", Aggregate::Max, 1, false),
+        ("min", r#","splits":2"#, Aggregate::Min, 2, false),
+        ("abs_max", r#","pruned":true"#, Aggregate::AbsMax, 1, true),
+        ("soft_abs_max", r#","alpha":0.5,"splits":3,"pruned":true"#, soft, 3, true),
+        ("mean", r#","pruned":false"#, Aggregate::Mean, 1, false),
+        ("mam", r#","splits":1,"alpha":null"#, Aggregate::Mam, 1, false),
+    ] {
+        let fields = format!(r#"{fields},"activation":"relu""#);
+        let net = read(&layer(kind, &fields), &tensors()).unwrap();
+        let FloatLayer::Max(max) = &net.layers()[0] else { panic!("{net:?}") };
+        assert_eq!((max.aggregate, max.splits, max.pruned), (aggregate, splits, pruned));
+        assert_eq!((&max.dense.weights[..], net.outputs()), (&WEIGHTS[..], 2));
+        assert_eq!(max.dense.bias, Some(vec![0.5, -0.5]));
+        assert_eq!(max.dense.activation, Activation::Relu);
+    }
+    let in_out = r#"{"kind":"max","weight":"w","layout":"in_out"}"#;
+    let transposed = f32s("w", &[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    let net = read(in_out, &[transposed]).unwrap();
+    assert_eq!(net.forward(&[1.0, 1.0, -1.0]).unwrap(), [2.0, 5.0]);
+
+    for (kind, fields, part) in [
+        ("max", r#","size":1"#, "`size`"),
+        ("max", r#","bias_column":true"#, "`bias_column`"),
+        ("max", r#","alpha":1"#, "max has no field `alpha`"),
+        ("mean", r#","alpha":1"#, "mean has no field `alpha`"),
+        ("mean", r#","splits":1"#, "mean has no field `splits`"),
+        ("soft_abs_max", "", "`alpha` is missing"),
+        ("soft_abs_max", r#","alpha":"1""#, "f32"),
+        ("mam", r#","splits":-1"#, "-1"),
+        ("mam", r#","splits":1.5"#, "1.5"),
+        ("mam", r#","pruned":1"#, "boolean"),
+        ("dense", r#","splits":1"#, "`splits`"),
+    ] {
+        let result = read(&layer(kind, fields), &tensors());
+        refused(result, ErrorKind::Format, &["layer 0", part]);
+    }
+    for (kind, fields, part) in [
+        ("max", r#","splits":0"#, "0 splits"),
+        ("max", r#","splits":4"#, "3 inputs do not fill 4 splits"),
+        ("soft_abs_max", r#","alpha":0"#, "alpha 0e0"),
+        ("soft_abs_max", r#","alpha":-1"#, "alpha -1e0"),
+        ("soft_abs_max", r#","alpha":1e99"#, "alpha inf"),
+    ] {
+        let place = format!("layer 0 ({kind})");
+        let result = read(&layer(kind, fields), &tensors());
+        refused(result, ErrorKind::Model, &[&place, part]);
+    }
+    let wide = f32s("w", &[1, 4], &[0.0; 4]);
+    let parts = ["layer 0 (mam)", "\"w\"", "[outputs, 3]", "[1, 4]"];
+    refused(read(&layer("mam", ""), &[wide]), ErrorKind::Model, &parts);
+    let mut long = tensors();
+    long[1] = f32s("b", &[3], &[0.0; 3]);
+    refused(read(&layer("mam", ""), &long), ErrorKind::Model, &["(mam)", "\"b\"", "[2]", "[3]"]);
+    let second = r#"{"kind":"max","weight":"v","layout":"in_out"}"#;
+    let mut chain = tensors();
+    chain.push(f32s("v", &[3, 1], &[0.0; 3]));
+    let parts = ["layer 1 (max)", "\"v\"", "[2, outputs]", "[3, 1]"];
+    refused(read(&format!("{DENSE},{second}"), &chain), ErrorKind::Model, &parts);
 }
 
 #[test]

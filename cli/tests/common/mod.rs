@@ -5,7 +5,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use signfold::layers::{Activation, Argmax, Dense, DenseInput, DenseOutput, Quantize};
+use signfold::layers::{
+    Activation, Aggregate, Argmax, Bias, Dense, DenseInput, DenseOutput, MaxProduct, Quantize,
+};
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Model, TensorType, WeightLayout};
 
@@ -147,6 +149,48 @@ pub fn per_tensor() -> Model<'static> {
     let dense = Dense::new(weights(12), WeightLayout::OutIn, 3, 4).unwrap();
     Model::builder("per tensor", TensorType::f32(4))
         .layer(dense.input(DenseInput::PerTensor))
+        .build()
+        .unwrap()
+        .with_golden(reals(40))
+        .unwrap()
+}
+
+/// 6 inputs, 5 and 3 hidden by products that meet by a maximum, and 2 means.
+pub fn max_products() -> Model<'static> {
+    let int8 = |scale, zero| QuantParams::new(Int8::I8, scale, zero).unwrap();
+    let nearest = |params| DenseOutput::Int8(params, Rounding::Nearest);
+    let mam = MaxProduct::new(Aggregate::Mam, weights(30), WeightLayout::OutIn, 5, 6).unwrap();
+    let pruned: Vec<i8> = (weights(15).into_iter().enumerate())
+        .map(|(i, w)| if i % 2 == 0 { w.max(1) } else { 0 })
+        .collect();
+    let soft = Aggregate::SoftAbsMax { alpha: 2.5 };
+    let soft = MaxProduct::pruned(soft, pruned, WeightLayout::OutIn, 3, 5).unwrap();
+    let mean = MaxProduct::new(Aggregate::Mean, weights(6), WeightLayout::OutIn, 2, 3).unwrap();
+    Model::builder("max products", TensorType::f32(6))
+        .layer(Quantize { output: int8(0.01, -3) })
+        .layer(
+            mam.splits(2)
+                .weight_scales(vec![0.01, 0.02, 0.03, 0.04, 0.05])
+                .activation(Activation::Relu)
+                .output(nearest(int8(0.02, -128))),
+        )
+        .layer(
+            soft.weight_scales(vec![0.02])
+                .bias(Bias::I32(vec![1, -2, 3].into()))
+                .output(nearest(int8(0.1, 5))),
+        )
+        .layer(mean)
+        .build()
+        .unwrap()
+        .with_golden(reals(60))
+        .unwrap()
+}
+
+/// A max-product layer whose rows are quantized by the range of the whole batch.
+pub fn max_per_tensor() -> Model<'static> {
+    let max = MaxProduct::new(Aggregate::Max, weights(12), WeightLayout::OutIn, 3, 4).unwrap();
+    Model::builder("max per tensor", TensorType::f32(4))
+        .layer(max.input(DenseInput::PerTensor))
         .build()
         .unwrap()
         .with_golden(reals(40))

@@ -4,7 +4,10 @@
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, TensorView};
+use signfold::layers::DenseInput;
+use signfold::quant::Int8;
 use signfold::{Element, Engine, Model, Values, kernels};
+use signfold_import::{ActivationRange, QuantizeOptions, WeightScales};
 
 /// A tensor for [`file`].
 pub struct Tensor {
@@ -43,6 +46,25 @@ pub fn noise(count: usize, seed: u32) -> Vec<f32> {
         (state >> 8) as f32 / (1 << 23) as f32 - 1.0
     };
     (0..count).map(|_| next()).collect()
+}
+
+/// Every option, with others or alone.
+pub fn all_options() -> Vec<QuantizeOptions> {
+    let default = QuantizeOptions::default;
+    let per_tensor = WeightScales::PerTensor;
+    vec![
+        default(),
+        QuantizeOptions { element: Int8::U8, ..default() },
+        QuantizeOptions { activations: ActivationRange::Symmetric, ..default() },
+        QuantizeOptions { weights: per_tensor, ..default() },
+        QuantizeOptions { dense_input: DenseInput::PerRow, ..default() },
+        QuantizeOptions { dense_input: DenseInput::PerTensor, weights: per_tensor, ..default() },
+    ]
+}
+
+/// The kinds of a model's layers.
+pub fn names(model: &Model<'_>) -> Vec<&'static str> {
+    model.layers().map(|(layer, _, _)| layer.name()).collect()
 }
 
 /// Runs `rows` on every kernel of this CPU; all must give what the reference gives. Answers it.
