@@ -152,6 +152,8 @@ pub(crate) trait Shorts: Vector {
     fn any_short(self, a: Self::Short) -> bool;
     /// Whether `a > b` in any lane.
     fn any_greater(self, a: Self::Short, b: Self::Short) -> bool;
+    /// `a - b` where `a > b`, else 0; neither is negative.
+    fn excess(self, a: Self::Short, b: Self::Short) -> Self::Short;
     /// The first half of the lanes in 32 bits, then the second.
     fn widen(self, a: Self::Short) -> [Self::Int; 2];
 

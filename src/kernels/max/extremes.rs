@@ -193,15 +193,18 @@ pub(super) fn open<V: Shorts, const N: usize>(
         let widest = vector.load_short(&widest[v * V::SHORTS..]);
         let mut bound = vector.mul_short(widest, magnitude);
         let best = match exit {
-            Exit::High => high[v],
-            Exit::HighAndLow => vector.min_short(high[v], vector.sub_short(zero, low[v])),
+            Exit::High => vector.max_short(high[v], zero),
+            Exit::HighAndLow => {
+                let both = vector.min_short(high[v], vector.sub_short(zero, low[v]));
+                vector.max_short(both, zero)
+            }
             Exit::Magnitude => {
                 // One more, where there is anything: equal ones must not follow either.
                 bound = vector.add_short(bound, vector.min_short(widest, vector.short(1)));
                 vector.max_short(high[v], vector.sub_short(zero, low[v]))
             }
         };
-        open = vector.or_short(open, vector.greater_short(bound, best));
+        open = vector.or_short(open, vector.excess(bound, best));
     }
     vector.any_short(open)
 }

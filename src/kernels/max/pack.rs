@@ -13,6 +13,7 @@ pub(crate) struct Packed {
     widest: Vec<i16>,
     inputs: usize,
     outputs: usize,
+    /// Outputs rounded up to whole vectors.
     padded: usize,
     block: usize,
 }
@@ -46,15 +47,6 @@ impl Packed {
 
     pub fn outputs(&self) -> usize {
         self.outputs
-    }
-
-    /// Outputs rounded up to whole vectors: the length of all arrays per output.
-    pub fn padded(&self) -> usize {
-        self.padded
-    }
-
-    pub fn panels(&self) -> usize {
-        self.padded.div_ceil(PANEL)
     }
 
     /// How many blocks the inputs are cut into.

@@ -15,7 +15,7 @@ use core::ops::Range;
 use super::extremes::{Exit, open};
 use super::join::{joined, magnitude_tie};
 use super::soft::{Sums, decay};
-use super::{Aggregate, Epilogue, Finish, Joins, Outputs, PANEL, Shorts};
+use super::{Aggregate, Epilogue, Joins, PANEL, Shorts, apply};
 use crate::kernels::proven;
 use crate::kernels::vector::Op;
 
@@ -94,14 +94,6 @@ impl Connections {
         self.inputs
     }
 
-    pub fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    pub fn panels(&self) -> usize {
-        self.panels.len()
-    }
-
     pub fn count(&self) -> usize {
         self.connections.len()
     }
@@ -113,7 +105,8 @@ impl Connections {
 
     /// Words of memory that a run needs, for vectors of `shorts` lanes.
     pub fn room(&self, shorts: usize) -> usize {
-        self.inputs * shorts / 2
+        // Bytes, and twice as many for 16 bits; each up to a whole vector, and one behind.
+        (3 * (self.inputs + 1) * shorts + 2 * shorts).div_ceil(4)
     }
 
     /// The segments of a panel, each with its connections.
@@ -154,54 +147,87 @@ pub(crate) fn pruned<V: Shorts>(
     mut epilogue: Epilogue<'_>,
 ) -> u64 {
     let vector = proven::<V>();
-    let inputs = &mut bytemuck::cast_slice_mut(room)[..connections.inputs * V::SHORTS];
     let mut looked = 0;
     for first in (0..batch.rows).step_by(V::SHORTS) {
         let rows = first..batch.rows.min(first + V::SHORTS);
-        let reach = vector.vectorize(Transpose { connections, batch, rows: rows.clone(), inputs });
+        let inputs = connections.inputs;
+        let room = &mut *room;
+        let inputs = &vector.vectorize(SideBySide { inputs, batch, rows: rows.clone(), room });
         for panel in panels.clone() {
             let at = (panel - panels.start) * PANEL;
-            let (inputs, rows, epilogue) = (&*inputs, rows.clone(), &mut epilogue);
-            let group =
-                Group { connections, joins, batch, inputs, reach, rows, panel, at, epilogue };
+            let (rows, epilogue) = (rows.clone(), &mut epilogue);
+            let group = Group { connections, joins, batch, inputs, rows, panel, at, epilogue };
             looked += vector.vectorize(group);
         }
     }
     looked
 }
 
-/// Brings the inputs of some rows side by side; answers the largest magnitude of each row's.
-struct Transpose<'a> {
-    connections: &'a Connections,
-    batch: &'a Bytes<'a>,
-    rows: Range<usize>,
-    /// `[input][row]`, with zeros for rows that are not there.
-    inputs: &'a mut [i16],
+/// Lanes at most.
+const LANES: usize = 32;
+
+/// Inputs of some rows, `[input][lane]`: as many lanes as there are rows, and more up to a power of
+/// two. A vector begins at any input and goes on with lanes of the next ones, which mean nothing.
+#[derive(Clone, Copy)]
+struct Inputs<'a> {
+    values: &'a [i16],
+    lanes: usize,
+    /// The largest magnitude in each row's lane, else 0.
+    reach: [i16; LANES],
+    /// All bits in each row's lane.
+    valid: [i16; LANES],
 }
 
-/// Lanes at most.
-const LANES: usize = 64;
+/// Brings the inputs of some rows side by side.
+struct SideBySide<'a, 'r> {
+    inputs: usize,
+    batch: &'a Bytes<'a>,
+    rows: Range<usize>,
+    room: &'r mut [u32],
+}
 
-impl<V: Shorts> Op<V> for Transpose<'_> {
-    type Output = [i16; LANES];
+impl<'r, V: Shorts> Op<V> for SideBySide<'_, 'r> {
+    type Output = Inputs<'r>;
 
     #[inline(always)]
-    fn run(self, _: V) -> [i16; LANES] {
-        let Self { connections, batch, rows, inputs } = self;
-        if rows.len() < V::SHORTS {
-            inputs.fill(0);
+    fn run(self, vector: V) -> Inputs<'r> {
+        let Self { inputs, batch, rows, room } = self;
+        let lanes = rows.len().next_power_of_two();
+        let count = (inputs * lanes).next_multiple_of(V::SHORTS);
+        let room: &mut [i16] = bytemuck::cast_slice_mut(room);
+        let (values, rest) = room.split_at_mut(count + V::SHORTS);
+        let bytes: &mut [u8] = &mut bytemuck::cast_slice_mut(rest)[..count];
+        if inputs * rows.len() < count {
+            bytes.fill(0);
         }
-        let mut reach = [0; LANES];
-        for (lane, row) in rows.enumerate() {
-            let zero_point = of_row(batch.zero_points, row) as i16;
-            let bytes = &batch.bytes[row * batch.stride..][..connections.inputs];
-            for (inputs, &byte) in inputs.chunks_exact_mut(V::SHORTS).zip(bytes) {
-                let x = i16::from((byte ^ batch.flip) as i8) - zero_point;
-                inputs[lane] = x;
-                reach[lane] = x.abs().max(reach[lane]);
+        let (mut zero_points, mut valid) = ([0; LANES], [0; LANES]);
+        for (lane, row) in rows.clone().enumerate() {
+            valid[lane] = -1;
+            for zero_point in zero_points[lane..].iter_mut().step_by(lanes) {
+                *zero_point = of_row(batch.zero_points, row) as i16;
+            }
+            let from = &batch.bytes[row * batch.stride..][..inputs];
+            for (to, &from) in bytes[lane..].iter_mut().step_by(lanes).zip(from) {
+                *to = from ^ batch.flip;
             }
         }
-        reach
+        let zero_points = vector.load_short(&zero_points);
+        let mut most = vector.short(0);
+        let to = values.chunks_exact_mut(V::SHORTS);
+        for (bytes, to) in bytes.chunks_exact(V::SHORTS).zip(to) {
+            let value = vector.sub_short(vector.load_signed(bytes), zero_points);
+            let negative = vector.sub_short(vector.short(0), value);
+            most = vector.max_short(most, vector.max_short(value, negative));
+            vector.store_short(value, to);
+        }
+        let (mut all, mut reach) = ([0; LANES], [0; LANES]);
+        vector.store_short(most, &mut all);
+        for (i, &most) in all.iter().enumerate() {
+            if i % lanes < rows.len() {
+                reach[i % lanes] = most.max(reach[i % lanes]);
+            }
+        }
+        Inputs { values, lanes, reach, valid }
     }
 }
 
@@ -216,14 +242,15 @@ fn of_row<T: Copy>(values: &[T], row: usize) -> T {
 /// Connections between two looks at whether the others can change anything.
 const STEP: usize = 8;
 
+/// So few rows are looked at: of many one would always need all connections.
+const LOOK_ROWS: usize = 2;
+
 /// A panel of a group of rows.
 struct Group<'a, 'e> {
     connections: &'a Connections,
     joins: &'a Joins<'a>,
     batch: &'a Bytes<'a>,
-    /// `[input][row]`
-    inputs: &'a [i16],
-    reach: [i16; LANES],
+    inputs: &'a Inputs<'a>,
     rows: Range<usize>,
     panel: usize,
     /// Where its outputs lie in the output rows.
@@ -236,13 +263,17 @@ impl<V: Shorts> Op<V> for Group<'_, '_> {
 
     #[inline(always)]
     fn run(self, vector: V) -> u64 {
-        let Self { connections, joins, panel, at, .. } = self;
-        let rows = self.rows.clone();
+        let Self { connections, joins, panel, .. } = self;
+        let first = panel * PANEL;
+        let width = PANEL.min(connections.outputs - first);
         let mut integers = [[0_i32; LANES]; PANEL];
+        for (n, integers) in integers[..width].iter_mut().enumerate() {
+            integers[..V::SHORTS].fill(joins.constants[first + n]);
+        }
         let mut logs = [[0.0_f32; LANES]; PANEL];
         let mut looked = 0;
         for (output, segment) in connections.panel(panel) {
-            let n = output % PANEL;
+            let n = output - first;
             let (won, used) = match joins.aggregate.is_one_sided() {
                 true => self.segment::<V, false>(vector, segment, &mut integers[n]),
                 false => self.segment::<V, true>(vector, segment, &mut integers[n]),
@@ -250,7 +281,7 @@ impl<V: Shorts> Op<V> for Group<'_, '_> {
             looked += used as u64;
             if let Aggregate::SoftAbsMax { alpha } = joins.aggregate {
                 let mut decays = [0.0; LANES];
-                for (decay, row) in decays.iter_mut().zip(rows.clone()) {
+                for (decay, row) in decays.iter_mut().zip(self.rows.clone()) {
                     let unit = of_row(self.batch.scales, row) * joins.scales[output];
                     *decay = self::decay(unit, alpha);
                 }
@@ -261,25 +292,16 @@ impl<V: Shorts> Op<V> for Group<'_, '_> {
                 sums.add_logs(vector, 0, won, &mut logs[n]);
             }
         }
-        let width = PANEL.min(connections.outputs - panel * PANEL);
-        let constants = &joins.constants[panel * PANEL..];
-        for (lane, row) in rows.clone().enumerate() {
-            let mut outputs = Outputs { integers: [0; PANEL], logs: [0.0; PANEL] };
-            for n in 0..width {
-                outputs.integers[n] = constants[n] + integers[n][lane];
-                outputs.logs[n] = logs[n][lane];
-            }
-            let (outputs, epilogue) = (&mut outputs, &mut *self.epilogue);
-            Finish { joins, at: (row, at), width, outputs, epilogue }.run(vector);
-        }
-        looked * rows.len() as u64
+        let rows = self.rows.len() as u64;
+        self.finish(vector, &integers, &logs, width);
+        looked * rows
     }
 }
 
 impl Group<'_, '_> {
     #[inline(always)]
     fn product<V: Shorts>(&self, vector: V, connection: &Connection) -> V::Short {
-        let inputs = &self.inputs[connection.input as usize * V::SHORTS..][..V::SHORTS];
+        let inputs = &self.inputs.values[connection.input as usize * self.inputs.lanes..];
         vector.mul_short(vector.load_short(inputs), vector.short_pairs(&connection.pair))
     }
 
@@ -293,22 +315,22 @@ impl Group<'_, '_> {
         integers: &mut [i32; LANES],
     ) -> (V::Short, usize) {
         let aggregate = self.joins.aggregate;
-        let negate = aggregate == Aggregate::Min;
-        let zero = vector.short(0);
         let exit = Exit::of(aggregate);
+        let zero = vector.short(0);
         let mut high = [vector.short(i16::MIN)];
         let mut low = [vector.short(i16::MAX)];
+        let looks = self.rows.len() <= LOOK_ROWS;
         let mut used = 0;
-        for step in segment.chunks(STEP) {
+        for step in segment.chunks(if looks { STEP } else { segment.len() }) {
             if used > 0 {
                 let next = vector.short(step[0].weight().abs());
-                if !open::<V, 1>(vector, exit, [&high, &low], &self.reach, next) {
+                if !open::<V, 1>(vector, exit, [&high, &low], &self.inputs.reach, next) {
                     break;
                 }
             }
             for connection in step {
                 let mut product = self.product(vector, connection);
-                if negate {
+                if !BOTH && aggregate == Aggregate::Min {
                     product = vector.sub_short(zero, product);
                 }
                 high[0] = vector.max_short(high[0], product);
@@ -320,6 +342,7 @@ impl Group<'_, '_> {
         }
         let (mut won, other) = joined(vector, aggregate, high[0], low[0]);
         if let Some(tied) = magnitude_tie(vector, aggregate, high[0], low[0]) {
+            let tied = vector.and_short(tied, vector.load_short(&self.inputs.valid));
             won = self.first_of(vector, segment, won, tied);
         }
         for values in [Some(won), other].into_iter().flatten() {
@@ -344,18 +367,50 @@ impl Group<'_, '_> {
         let (mut values, mut ties) = ([0; LANES], [0; LANES]);
         vector.store_short(won, &mut values);
         vector.store_short(tied, &mut ties);
+        let Inputs { values: inputs, lanes, .. } = *self.inputs;
         for (lane, value) in values[..V::SHORTS].iter_mut().enumerate() {
             if ties[lane] == 0 {
                 continue;
             }
-            let product = |c: &Connection| {
-                self.inputs[c.input as usize * V::SHORTS + lane].wrapping_mul(c.weight())
-            };
+            let product =
+                |c: &Connection| inputs[c.input as usize * lanes + lane].wrapping_mul(c.weight());
             let equal = segment.iter().filter(|c| product(c).abs() == value.abs());
             if let Some(first) = equal.min_by_key(|c| c.input) {
                 *value = product(first);
             }
         }
         vector.load_short(&values)
+    }
+
+    /// Hands the outputs to the epilogue, row by row.
+    #[inline(always)]
+    fn finish<V: Shorts>(
+        self,
+        vector: V,
+        integers: &[[i32; LANES]; PANEL],
+        logs: &[[f32; LANES]; PANEL],
+        width: usize,
+    ) {
+        let Self { joins, rows, at, epilogue, .. } = self;
+        let soft = matches!(joins.aggregate, Aggregate::SoftAbsMax { .. });
+        for first in (0..width).step_by(V::LANES) {
+            for lanes in (0..rows.len()).step_by(V::LANES) {
+                let mut square = [vector.int(0); 16];
+                for (values, integers) in square.iter_mut().zip(&integers[first..]).take(V::LANES) {
+                    *values = vector.load_int(&integers[lanes..]);
+                }
+                vector.transpose(&mut square);
+                for (lane, row) in (lanes..rows.len()).zip(rows.start + lanes..).take(V::LANES) {
+                    let mut extras = [0.0; 16];
+                    if soft {
+                        for (extra, logs) in extras.iter_mut().zip(&logs[first..]) {
+                            *extra = logs[lane] * joins.log_scale;
+                        }
+                    }
+                    let (values, extras) = (square[lane - lanes], soft.then_some(&extras[..]));
+                    apply(vector, (row, at + first), extras, epilogue, [[values]]);
+                }
+            }
+        }
     }
 }

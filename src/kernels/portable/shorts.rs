@@ -1,7 +1,7 @@
 //! Vectors of any CPU as lanes of 16 bits.
 
 use bytemuck::{cast, pod_read_unaligned};
-use wide::{f32x8, i8x16, i16x8, i16x16, i32x8, u64x4};
+use wide::{f32x8, i8x16, i16x8, i16x16, i32x8, u16x16, u64x4};
 
 use super::Wide;
 use crate::kernels::vector::Shorts;
@@ -87,6 +87,12 @@ impl Shorts for Wide {
     #[inline(always)]
     fn any_greater(self, a: i16x16, b: i16x16) -> bool {
         self.any_short(a.simd_gt(b))
+    }
+
+    #[inline(always)]
+    fn excess(self, a: i16x16, b: i16x16) -> i16x16 {
+        let (a, b): (u16x16, u16x16) = (cast(a), cast(b));
+        cast(a.saturating_sub(b))
     }
 
     #[inline(always)]

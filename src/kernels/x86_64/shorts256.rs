@@ -109,6 +109,12 @@ impl<F: Features> Shorts for V256<F> {
     }
 
     #[inline(always)]
+    fn excess(self, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see the top.
+        unsafe { _mm256_subs_epu16(a, b) }
+    }
+
+    #[inline(always)]
     fn widen(self, a: __m256i) -> [__m256i; 2] {
         // SAFETY: see the top.
         unsafe {

@@ -109,6 +109,12 @@ impl<F: Features> Shorts for V512<F> {
     }
 
     #[inline(always)]
+    fn excess(self, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see the top.
+        unsafe { _mm512_subs_epu16(a, b) }
+    }
+
+    #[inline(always)]
     fn widen(self, a: __m512i) -> [__m512i; 2] {
         // SAFETY: see the top.
         unsafe {
