@@ -15,7 +15,7 @@ pub use profile::StepInfo;
 
 use crate::error::{Error, Result};
 use crate::kernels::{self, Kernel};
-use crate::layers::{Layer, Place};
+use crate::layers::{EarlyExit, Layer, Place};
 use crate::model::Model;
 use crate::pack::{Line, aligned};
 use crate::step::{Form, Own, PerRow, Rows, RowsMut, Step, stride};
@@ -100,7 +100,7 @@ impl Engine {
     /// # Errors
     /// None for a model that this release can build or read.
     pub fn new(model: &Model<'_>) -> Result<Self> {
-        Self::compile(model, None)
+        Self::compile(model, None, EarlyExit::Auto)
     }
 
     /// Compiles a model for the kernel of this name. The results are the same bits.
@@ -109,10 +109,23 @@ impl Engine {
     /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if there is no such kernel, or this CPU
     /// cannot run it.
     pub fn with_kernel(model: &Model<'_>, name: &str) -> Result<Self> {
-        Self::compile(model, Some(kernels::by_name(name)?))
+        Self::compile(model, Some(kernels::by_name(name)?), EarlyExit::Auto)
     }
 
-    fn compile(model: &Model<'_>, kernel: Option<&'static Kernel>) -> Result<Self> {
+    /// Compiles a model as [`Engine::new`] does, but for how max-product layers go about it: to
+    /// measure what an early exit brings. The results are the same bits.
+    ///
+    /// # Errors
+    /// None for a model that this release can build or read.
+    pub fn with_early_exit(model: &Model<'_>, early_exit: EarlyExit) -> Result<Self> {
+        Self::compile(model, None, early_exit)
+    }
+
+    fn compile(
+        model: &Model<'_>,
+        kernel: Option<&'static Kernel>,
+        early_exit: EarlyExit,
+    ) -> Result<Self> {
         let kernels: Vec<&'static Kernel> = model
             .layers()
             .map(|(layer, input, output)| {
@@ -137,6 +150,7 @@ impl Engine {
                 input_form: if i == 0 { outer(input) } else { inner(i) },
                 output_form: if i == last { outer(output) } else { inner(i + 1) },
                 tight: i == 0,
+                early_exit,
             };
             layer.compile(&place, &mut steps)?;
         }

@@ -144,6 +144,11 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         0
     }
 
+    /// Whether the products meet by a maximum, not by a sum.
+    fn by_maximum(&self) -> bool {
+        false
+    }
+
     /// Operations on vectors that they take per row, for deciding whether threads pay.
     fn cost(&self) -> usize {
         0

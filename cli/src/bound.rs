@@ -51,8 +51,9 @@ pub fn steps(engine: &Engine, rows: usize, whole: bool, limits: &mut Limits) -> 
         let output = if i + 1 == all.len() { rows_of_thread } else { chunk };
         let input = limits.holding(input * step.input_bytes);
         let output = limits.holding(output * step.output_bytes);
+        let instructions = if step.by_maximum { Limit::Maxima } else { Limit::Instructions };
         let mut work = vec![
-            (Limit::Instructions, rows_of_thread * step.products),
+            (instructions, rows_of_thread * step.products),
             (weights, chunks * step.weight_bytes),
         ];
         // Reading and writing take turns.

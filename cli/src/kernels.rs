@@ -117,7 +117,7 @@ fn measure(kernel: &'static Kernel, args: &Args, limits: &mut Limits) -> Result<
     })?;
     let peak = match bound.limit {
         Limit::Instructions => measured.limit_rate,
-        Limit::Memory(_) => limits.rate(Limit::Instructions, kernel)?,
+        _ => limits.rate(Limit::Instructions, kernel)?,
     };
     Ok(KernelInfo {
         name: kernel.name(),

@@ -14,6 +14,8 @@ pub struct StepInfo {
     pub name: String,
     /// Multiplications per row.
     pub products: usize,
+    /// Whether the products meet by a maximum, not by a sum: another limit is theirs.
+    pub by_maximum: bool,
     /// Bytes of packed weights, which each chunk of rows reads once.
     pub weight_bytes: usize,
     /// Bytes of an input row.
@@ -29,6 +31,7 @@ impl Engine {
         self.steps.iter().enumerate().map(|(i, step)| StepInfo {
             name: step.name(),
             products: step.products(),
+            by_maximum: step.by_maximum(),
             weight_bytes: step.weight_bytes(),
             input_bytes: match i {
                 0 => self.input.row_bytes(),

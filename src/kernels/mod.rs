@@ -112,12 +112,13 @@ pub struct Kernel {
     pub(crate) map: fn(&[f32], &mut [f32], &map::Function),
     pub(crate) look_up: fn(&[u8], &mut [u8], &Table),
     pub(crate) softmax: fn(&[f32], &mut [f32]),
-    pub(crate) max_prepare: fn(&[u8], i32, &max::Preparation, &mut [i32]),
+    pub(crate) max_prepare: fn(&[u8], i32, &max::Preparation, usize, &mut [i32]),
     pub(crate) max_products: MaxProducts,
     pub(crate) max_pruned: MaxPruned,
     #[cfg(test)]
     exps: fn(&[f32], &mut [f32]),
     peak: fn(usize) -> usize,
+    max_peak: fn(usize) -> usize,
     read: fn(&[i32]) -> i32,
 }
 
@@ -273,6 +274,7 @@ where
         #[cfg(test)]
         exps: exp::exps::<P::Vector>,
         peak: peak::peak::<P>,
+        max_peak: max::peak::<P::Vector>,
         read: peak::read::<P::Vector>,
     }
 }
@@ -325,6 +327,12 @@ impl Kernel {
     /// rate is the limit that no shape can beat with this technique.
     pub fn peak(&self, rounds: usize) -> usize {
         (self.peak)(rounds)
+    }
+
+    /// The same for products that meet by a maximum, of which the largest and the smallest are kept;
+    /// answers how many products that were. A row that leaves early can do with fewer than it has.
+    pub fn max_peak(&self, rounds: usize) -> usize {
+        (self.max_peak)(rounds)
     }
 
     /// Reads `values` with the kernel's own vectors, but for a few at their ends; answers something

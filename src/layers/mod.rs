@@ -56,6 +56,21 @@ pub(crate) struct Place {
     pub output_form: Form,
     /// Whether input rows lie end to end, without room to read past one.
     pub tight: bool,
+    pub early_exit: EarlyExit,
+}
+
+/// Whether max-product layers go through a row's inputs by falling magnitude, and leave an output
+/// once nothing that follows can change it. The results are the same bits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EarlyExit {
+    /// Where it is likely to pay: by the shape of the layer and the batch, and by how many of a row's
+    /// inputs are large.
+    #[default]
+    Auto,
+    /// Never: all products are computed.
+    Never,
+    /// For all rows, but for blocks of a few inputs.
+    Always,
 }
 
 macro_rules! layers {

@@ -16,7 +16,7 @@ use crate::kernels::vector::Op;
 pub(super) const ROWS: usize = 3;
 
 /// Vectors of a tile.
-const VECTORS: usize = 2;
+pub(super) const VECTORS: usize = 2;
 
 /// `R` rows with all inputs of a block. Of extremes, only the largest unless `BOTH`.
 pub(super) struct Tile<'a, const R: usize, const BOTH: bool> {

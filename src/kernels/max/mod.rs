@@ -16,12 +16,14 @@
 mod extremes;
 mod join;
 mod pack;
+mod peak;
 mod prepare;
 mod pruned;
 pub(crate) mod soft;
 
 pub(crate) use pack::Packed;
-pub(crate) use prepare::{Preparation, prepare};
+pub(crate) use peak::peak;
+pub(crate) use prepare::{Preparation, SAMPLE, prepare};
 pub(crate) use pruned::{Bytes, Connections, pruned};
 
 use core::ops::Range;

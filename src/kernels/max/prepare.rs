@@ -8,7 +8,8 @@
 //! the inputs of each block that are not zero, counted from the block's first: about half of them by
 //! falling magnitude, then the others, which are seldom needed, by rising place.
 
-use super::Shorts;
+use super::extremes::ROWS;
+use super::{PANEL, Shorts};
 use crate::kernels::proven;
 use crate::kernels::vector::Op;
 
@@ -25,8 +26,8 @@ pub(crate) struct Preparation {
     pub flip: u8,
     /// Whether the largest product stands for the smallest: inputs change their sign.
     pub negate: bool,
-    /// Whether there are enough outputs to sort inputs for.
-    pub sort: bool,
+    /// Whether there is room for an order.
+    pub order: bool,
 }
 
 /// Words of a [`Parts`].
@@ -36,6 +37,16 @@ const PARTS_WORDS: usize = size_of::<Parts>() / 4;
 const BEHIND: usize = 16;
 
 impl Preparation {
+    /// How many of [`SAMPLE`] inputs may be large for an order to pay, for a batch of so many rows
+    /// with so many outputs. Costs are in cycles, for each input of a row; measured on Zen 3.
+    pub fn large(&self, rows: usize, outputs: usize) -> usize {
+        let panels = outputs as f32 / PANEL as f32;
+        // All inputs, by tiles or row by row; an input that is looked at in order; to find the order.
+        let (whole, ordered, order) = (if rows < ROWS { 5.0 } else { 3.6 }, 7.0, 6.0);
+        let share = (whole - order / panels) / ordered;
+        (share.max(0.0) * SAMPLE as f32) as usize
+    }
+
     /// Words of a prepared row.
     pub fn words(&self) -> usize {
         match self.sorts() {
@@ -55,7 +66,7 @@ impl Preparation {
     }
 
     pub fn sorts(&self) -> bool {
-        self.sort && self.block >= SHORTEST
+        self.order && self.block >= SHORTEST
     }
 }
 
@@ -137,20 +148,22 @@ fn magnitude(pair: i32) -> u32 {
     (pair >> 16).unsigned_abs()
 }
 
-/// Prepares one row.
+/// Prepares one row. It is put in order if at most `large` of [`SAMPLE`] inputs are large.
 pub(crate) fn prepare<V: Shorts>(
     bytes: &[u8],
     zero_point: i32,
     by: &Preparation,
+    large: usize,
     words: &mut [i32],
 ) {
-    proven::<V>().vectorize(Prepare { bytes, zero_point, by, words });
+    proven::<V>().vectorize(Prepare { bytes, zero_point, by, large, words });
 }
 
 struct Prepare<'a> {
     bytes: &'a [u8],
     zero_point: i32,
     by: &'a Preparation,
+    large: usize,
     words: &'a mut [i32],
 }
 
@@ -159,7 +172,7 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
 
     #[inline(always)]
     fn run(self, vector: V) {
-        let Self { bytes, zero_point, by, words } = self;
+        let Self { bytes, zero_point, by, large, words } = self;
         let (pairs, rest) = words.split_at_mut(by.inputs);
         let (flip, sign) = (by.flip, if by.negate { -1 } else { 1 });
         for (pair, &byte) in pairs.iter_mut().zip(bytes) {
@@ -180,13 +193,16 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
         // As `u8`, both greater by 128.
         let (flip, zero_point) = (flip ^ 0x80, (zero_point + 128) as u8);
         sorted[0] = 0;
+        if large == 0 {
+            return;
+        }
         for (i, (bytes, parts)) in bytes.chunks(by.block).zip(parts).enumerate() {
             let (own, padding) = magnitudes.split_at_mut(bytes.len());
             for (magnitude, &byte) in own.iter_mut().zip(bytes) {
                 *magnitude = (byte ^ flip).abs_diff(zero_point);
             }
             padding[..64].fill(0);
-            let Some(cut) = cut(own) else { return };
+            let Some(cut) = cut(own, large) else { return };
             let order = &mut order[i * by.block..];
             let count = self::list(vector, magnitudes, bytes.len(), [cut, 255], list);
             sort(&list[..count], magnitudes, order);
@@ -203,18 +219,24 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
 }
 
 /// Magnitudes that are looked at to guess how many are large.
-const SAMPLE: usize = 64;
+pub(crate) const SAMPLE: usize = 64;
 
-/// The least magnitude of about half of those that are not zero; none if so many inputs are among the
-/// largest that an early exit is not likely.
+/// The least magnitude of about half of those that are not zero; none if more than `large` of the
+/// sample are so large that an early exit is likely to need them.
 #[inline(always)]
-fn cut(magnitudes: &[u8]) -> Option<u8> {
+fn cut(magnitudes: &[u8], large: usize) -> Option<u8> {
     let mut counts = [0_u8; 32];
     let sample = magnitudes.iter().step_by(magnitudes.len().div_ceil(SAMPLE));
-    let mut left = 0;
-    for &magnitude in sample {
+    let (mut left, mut most) = (0, 0);
+    for &magnitude in sample.clone() {
         counts[usize::from(magnitude >> 3)] += 1;
         left += u32::from(magnitude > 0);
+        most = magnitude.max(most);
+    }
+    // With weights and inputs of many kinds the exit came at about a third of the largest magnitude.
+    let needed = sample.filter(|&&magnitude| magnitude > most / 3).count();
+    if needed > large {
+        return None;
     }
     let mut found = 0;
     for (step, &count) in counts.iter().enumerate().rev() {

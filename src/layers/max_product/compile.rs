@@ -7,15 +7,12 @@ use super::{MaxProduct, Weights};
 use crate::error::Result;
 use crate::kernels::Kernel;
 use crate::kernels::max::{
-    Aggregate, Batch, Bytes, Connections, Joins, PANEL, Packed, Preparation,
+    Aggregate, Batch, Bytes, Connections, Joins, PANEL, Packed, Preparation, SAMPLE,
 };
 use crate::layers::channels::steps::{DynamicQuantizeStep, StepOutput};
 use crate::layers::edges::expect_int8;
-use crate::layers::{DenseInput, Place};
+use crate::layers::{DenseInput, EarlyExit, Place};
 use crate::step::{Form, Own, PerRow, Rows, RowsMut, SplitStep, Step};
-
-/// To sort a row's inputs pays for at least so many outputs.
-const SORT_OUTPUTS: usize = 32;
 
 impl MaxProduct<'_> {
     /// Adds the layer's steps.
@@ -43,9 +40,11 @@ impl MaxProduct<'_> {
                     block: self.block(),
                     flip: form.flip,
                     negate: self.aggregate == Aggregate::Min,
-                    sort: self.outputs() >= SORT_OUTPUTS,
+                    order: place.early_exit != EarlyExit::Never,
                 };
-                steps.push(Box::new(PrepareStep { kernel, by: prepared, zero_point }));
+                let (outputs, early_exit) = (self.outputs(), place.early_exit);
+                let prepare = PrepareStep { kernel, by: prepared, zero_point, outputs, early_exit };
+                steps.push(Box::new(prepare));
                 let packed = Packed::new(weights, width, self.block(), 2 * kernel.lanes());
                 Source::All { packed, prepared }
             }
@@ -74,6 +73,8 @@ struct PrepareStep {
     by: Preparation,
     /// Unless it is found per row.
     zero_point: Option<i32>,
+    outputs: usize,
+    early_exit: EarlyExit,
 }
 
 impl Step for PrepareStep {
@@ -86,10 +87,15 @@ impl Step for PrepareStep {
     }
 
     fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        let large = match self.early_exit {
+            EarlyExit::Never => 0,
+            EarlyExit::Always => SAMPLE,
+            EarlyExit::Auto => self.by.large(input.count, self.outputs),
+        };
         let rows = input.iter::<u8>(self.by.inputs).zip(output.iter::<i32>(self.by.words()));
         for (row, (bytes, words)) in rows.enumerate() {
             let zero_point = self.zero_point.unwrap_or_else(|| per_row.zero_points[row]);
-            (self.kernel.max_prepare)(bytes, zero_point, &self.by, words);
+            (self.kernel.max_prepare)(bytes, zero_point, &self.by, large, words);
         }
         Ok(())
     }
@@ -139,6 +145,10 @@ impl Step for MaxStep {
             Source::All { packed, .. } => packed.inputs() * packed.outputs(),
             Source::Pruned { connections, .. } => connections.count(),
         }
+    }
+
+    fn by_maximum(&self) -> bool {
+        true
     }
 
     fn cost(&self) -> usize {
