@@ -49,12 +49,18 @@ pub fn origin_sums(x: &[i8], w: &[i8], k: usize) -> Vec<i32> {
 
 /// How the products of a block meet, the definition of a max-product layer before its bias: an
 /// integer, and for [`Aggregate::SoftAbsMax`] the logarithm of the sum of exponentials, with the
-/// winner's sign. Each product comes with the number of its input; `unit` is the real number that
+/// winner's sign. Each product comes with the number of its input; a block has `block` inputs, connected or
+/// not; `unit` is the real number that
 /// 1 stands for. Without products both are 0.
 ///
 /// # Panics
 /// For [`Aggregate::Mean`], which is a sum.
-pub fn join(aggregate: Aggregate, products: &[(usize, i32)], unit: f32) -> (i32, f32) {
+pub fn join(
+    aggregate: Aggregate,
+    products: &[(usize, i32)],
+    block: usize,
+    unit: f32,
+) -> (i32, f32) {
     let value = |at: usize| products.iter().find(|(k, _)| *k == at).map_or(0, |&(_, p)| p);
     let won: Vec<i32> = winners(aggregate, products)
         .into_iter()
@@ -64,8 +70,9 @@ pub fn join(aggregate: Aggregate, products: &[(usize, i32)], unit: f32) -> (i32,
     let integer = won.iter().sum();
     let Aggregate::SoftAbsMax { alpha } = aggregate else { return (integer, 0.0) };
     let decay = soft::decay(unit, alpha);
-    let term = |&(_, p): &(usize, i32)| soft::term(integer.abs() - p.abs(), decay) as u64;
-    let log = soft::log(products.iter().map(term).sum());
+    let bits = soft::bits(block);
+    let term = |&(_, p): &(usize, i32)| soft::term(integer.abs() - p.abs(), decay, bits) as u64;
+    let log = soft::log(products.iter().map(term).sum(), bits);
     (integer, integer.signum() as f32 * log)
 }
 

@@ -163,10 +163,9 @@ pub(crate) trait Shorts: Vector {
 
     // What the exponentials of a soft maximum need.
 
-    /// Divided by 8, rounded down.
-    fn eighth(self, a: Self::Int) -> Self::Int;
-    /// The entry for the low three bits of each lane.
-    fn look_up_8(self, table: &[f32; 8], at: Self::Int) -> Self::Float;
+    /// The entry for the lowest three bits of each lane, from whose bits those of the lane are taken
+    /// away, moved up by 20 places.
+    fn eighth_power(self, table: &[f32; 8], at: Self::Float) -> Self::Float;
     /// Adds the lanes with even numbers to the 64-bit lanes of the first sum, those with odd ones to
     /// those of the second. Lanes are not negative.
     fn add_wide(self, sums: [Self::Int; 2], a: Self::Int) -> [Self::Int; 2];

@@ -252,6 +252,7 @@ impl Panel<'_> {
                         unit: *batch.scales.get(first + r).unwrap_or(&batch.scales[0]),
                         scales: &self.joins.scales[self.number * PANEL..],
                         alpha,
+                        bits: soft::bits(packed.block_inputs()),
                         logs: &mut outputs.logs,
                     });
                 }

@@ -49,6 +49,11 @@ impl Packed {
         self.outputs
     }
 
+    /// Inputs of a block, but for the last.
+    pub fn block_inputs(&self) -> usize {
+        self.block
+    }
+
     /// How many blocks the inputs are cut into.
     pub fn blocks(&self) -> usize {
         self.inputs.div_ceil(self.block)

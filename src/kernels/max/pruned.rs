@@ -14,7 +14,7 @@ use core::ops::Range;
 
 use super::extremes::{Exit, open};
 use super::join::{joined, magnitude_tie};
-use super::soft::{Sums, decay};
+use super::soft::{self, Sums, decay};
 use super::{Aggregate, Epilogue, Joins, PANEL, Shorts, apply};
 use crate::kernels::proven;
 use crate::kernels::vector::Op;
@@ -24,6 +24,8 @@ use crate::kernels::vector::Op;
 pub(crate) struct Connections {
     inputs: usize,
     outputs: usize,
+    /// Inputs of a block, but for the last.
+    block: usize,
     connections: Vec<Connection>,
     segments: Vec<Segment>,
     /// Where the segments of each panel end.
@@ -60,7 +62,7 @@ impl Connections {
         block: usize,
         of: impl Fn(usize) -> C,
     ) -> Self {
-        let mut new = Self { inputs, outputs, ..Self::default() };
+        let mut new = Self { inputs, outputs, block, ..Self::default() };
         for n in 0..outputs {
             let (mut start, mut before) = (new.connections.len(), None);
             for (k, w) in of(n) {
@@ -285,7 +287,8 @@ impl<V: Shorts> Op<V> for Group<'_, '_> {
                     let unit = of_row(self.batch.scales, row) * joins.scales[output];
                     *decay = self::decay(unit, alpha);
                 }
-                let mut sums = Sums::new(vector, won, &decays[..V::SHORTS]);
+                let bits = soft::bits(connections.block);
+                let mut sums = Sums::new(vector, won, &decays[..V::SHORTS], bits);
                 for connection in segment {
                     sums.add(vector, self.product(vector, connection));
                 }

@@ -2,12 +2,13 @@
 //! their sum is the same on every machine.
 //!
 //! ```text
-//! |p_k| - m is an integer, -d; with decay = unit * alpha * log2(e), 2^30 stands for 1:
-//! term(d) = trunc(2^30 * 2^(-d * decay))          0 where d * decay > 30
-//! log     = ln(sum of terms / 2^30)
+//! |p_k| - m is an integer, -d; with decay = unit * alpha * log2(e), 2^bits stands for 1:
+//! term(d) = trunc(2^bits * 2^(-d * decay))        0 where d * decay > bits
+//! log     = ln(sum of terms / 2^bits)
 //! ```
-//! The exponential is a table of eight steps times a polynomial of the third degree. Terms are
-//! integers, so that their order does not matter, and those that vanish may be left out.
+//! The exponential is a table of eight steps times a polynomial of the second degree. Terms are
+//! integers, so that their order does not matter, and those that vanish may be left out. The more
+//! inputs, the finer the grid; see [`bits`].
 
 use super::join::Products;
 use super::prepare::Order;
@@ -15,30 +16,42 @@ use super::{PANEL, Shorts};
 use crate::kernels::vector::Op;
 use crate::quant::{select_max, select_min};
 
-/// What stands for 1.
-const ONE: f32 = (1 << 30) as f32;
-
 /// Exponents beyond this one are as good as it: their terms vanish.
 const MOST: f32 = 64.0;
 
-/// `2^30 * 2^(-i / 8)`
-const EIGHTHS: [f32; 8] = [
-    1_073_741_824.0,
-    984_625_600.0,
-    902_905_664.0,
-    827_968_128.0,
-    759_250_112.0,
-    696_235_456.0,
-    638_450_688.0,
-    585_461_888.0,
-];
+/// `2^(-i / 8)`, with `i << 20` added to the bits: what taking `whole << 20` away from them leaves is
+/// `2^(-whole / 8)`, for any whole number whose lowest three bits are i.
+const EIGHTHS: [u32; 8] = {
+    let eighths: [f32; 8] = [
+        1.0,
+        0.917_004_05,
+        0.840_896_4,
+        0.771_105_4,
+        0.707_106_77,
+        0.648_419_8,
+        0.594_603_54,
+        0.545_253_9,
+    ];
+    let mut bits = [0; 8];
+    let mut i = 0;
+    while i < 8 {
+        bits[i] = eighths[i].to_bits() + ((i as u32) << 20);
+        i += 1;
+    }
+    bits
+};
 
-/// `2^(-f / 8) = 1 + f * (C1 + f * (C2 + f * C3))` for f in -0.5..=0.5, from the series of exp:
-/// within 2^-22.
-const C: [f32; 3] = [-0.086_643_4, 0.003_753_539_2, -0.000_108_406_46];
+/// `2^(-f / 8) = 1 + f * (C[0] + f * C[1])` for f in -0.5..=0.5, within 3.5e-6; exact for 0.
+const C: [f32; 2] = [-0.086_663_72, 0.003_753_539_2];
 
-/// 1.5 * 2^23: what adding and taking away rounds to whole numbers.
+/// 1.5 * 2^23: adding it rounds to a whole number, which the lowest bits then hold.
 const MAGIC: f32 = 12_582_912.0;
+
+/// The power of two that stands for 1, for blocks of so many inputs: `inputs * 2^-bits`, the most
+/// that truncated terms can lack, is a small part of the logarithm where it matters.
+pub(crate) fn bits(inputs: usize) -> u32 {
+    (14 + inputs.next_power_of_two().ilog2()).min(30)
+}
 
 /// The exponent of 2 that a step of products counts.
 pub(crate) fn decay(unit: f32, alpha: f32) -> f32 {
@@ -46,19 +59,19 @@ pub(crate) fn decay(unit: f32, alpha: f32) -> f32 {
 }
 
 /// The exponential for a product that is `distance` less than the largest one.
-pub(crate) fn term(distance: i32, decay: f32) -> i32 {
-    let eighths = select_min(distance as f32 * decay, MOST) * 8.0;
-    let whole = eighths + MAGIC - MAGIC;
-    let f = eighths - whole;
-    let whole = whole as i32;
-    let power = ((C[2] * f + C[1]) * f + C[0]) * f + 1.0;
-    let scaled = EIGHTHS[(whole & 7) as usize] * power;
-    f32::from_bits(scaled.to_bits() - ((whole as u32 >> 3) << 23)) as i32
+pub(crate) fn term(distance: i32, decay: f32, bits: u32) -> i32 {
+    let eighths = select_min(distance as f32 * (decay * 8.0), MOST * 8.0);
+    let sum = eighths + MAGIC;
+    let f = eighths - (sum - MAGIC);
+    let eighth = EIGHTHS[(sum.to_bits() & 7) as usize] + (bits << 23);
+    let eighth = f32::from_bits(eighth.wrapping_sub(sum.to_bits() << 20));
+    (eighth * ((C[1] * f + C[0]) * f + 1.0)) as i32
 }
 
 /// The natural logarithm of a sum of terms; of none it is 0.
-pub(crate) fn log(sum: u64) -> f32 {
-    libm::logf(select_max(sum as f32 * (1.0 / ONE), 1.0))
+pub(crate) fn log(sum: u64, bits: u32) -> f32 {
+    let one = f32::from_bits((127 - bits) << 23);
+    libm::logf(select_max(sum as f32 * one, 1.0))
 }
 
 /// Adds the logarithms of a block's outputs, for one row.
@@ -74,6 +87,7 @@ pub(super) struct Soft<'a> {
     pub unit: f32,
     pub scales: &'a [f32],
     pub alpha: f32,
+    pub bits: u32,
     pub logs: &'a mut [f32],
 }
 
@@ -89,7 +103,7 @@ impl<V: Shorts> Op<V> for Soft<'_> {
                 *decay = self::decay(self.unit * scale, self.alpha);
             }
             let won = vector.load_short(&self.won[at..]);
-            let mut sums = Sums::new(vector, won, decays);
+            let mut sums = Sums::new(vector, won, decays, self.bits);
             match self.order {
                 None => {
                     for k in 0..self.products.pairs.len() {
@@ -126,25 +140,32 @@ pub(super) struct Sums<V: Shorts> {
     largest: V::Short,
     /// Magnitudes up to this one have terms of 0.
     vanishing: V::Short,
+    /// Times 8.
     decays: [V::Float; 2],
+    /// [`EIGHTHS`] for the power of two that stands for 1.
+    eighths: [f32; 8],
+    bits: u32,
     sums: [[V::Int; 2]; 2],
 }
 
 impl<V: Shorts> Sums<V> {
     /// For the products that won and the decays of all lanes.
     #[inline(always)]
-    pub fn new(vector: V, won: V::Short, decays: &[f32]) -> Self {
+    pub fn new(vector: V, won: V::Short, decays: &[f32], bits: u32) -> Self {
         let largest = abs(vector, won);
-        let mut distances = [0; 64];
-        for (distance, &decay) in distances.iter_mut().zip(decays) {
-            // A step and more beyond the exponent of 30, where the truncated term is 0.
-            *distance = select_min(30.0 / decay + 2.0, 32767.0) as i16;
+        let (mut distances, mut eighths) = ([0; 64], [0.0; 64]);
+        for ((distance, eighth), &decay) in distances.iter_mut().zip(&mut eighths).zip(decays) {
+            // A step and more beyond the exponent where the truncated term is 0.
+            *distance = select_min(bits as f32 / decay + 2.0, 32767.0) as i16;
+            *eighth = decay * 8.0;
         }
         let distances = vector.load_short(&distances);
         Self {
             largest,
             vanishing: vector.sub_short(largest, distances),
-            decays: [vector.load_float(decays), vector.load_float(&decays[V::LANES..])],
+            decays: [vector.load_float(&eighths), vector.load_float(&eighths[V::LANES..])],
+            eighths: EIGHTHS.map(|eighth| f32::from_bits(eighth + (bits << 23))),
+            bits,
             sums: [[vector.int(0); 2]; 2],
         }
     }
@@ -164,7 +185,8 @@ impl<V: Shorts> Sums<V> {
         }
         let distances = vector.widen(vector.sub_short(self.largest, magnitudes));
         for ((sums, distances), decays) in self.sums.iter_mut().zip(distances).zip(self.decays) {
-            *sums = vector.add_wide(*sums, terms(vector, distances, decays));
+            let terms = terms(vector, distances, decays, &self.eighths);
+            *sums = vector.add_wide(*sums, terms);
         }
     }
 
@@ -182,32 +204,28 @@ impl<V: Shorts> Sums<V> {
                 vector.store_float(from, decays);
             }
             for ((sum, won), decay) in sums.iter_mut().zip(wins).zip(decays).take(V::SHORTS) {
-                *sum += zeros as u64 * term(i32::from(won).abs(), decay) as u64;
+                // The decays are eighths, and a division by 8 is exact.
+                let term = term(i32::from(won).abs(), decay / 8.0, self.bits);
+                *sum += zeros as u64 * term as u64;
             }
         }
         for ((to, sum), won) in to.iter_mut().zip(sums).zip(wins).take(V::SHORTS) {
-            *to += f32::from(won.signum()) * log(sum);
+            *to += f32::from(won.signum()) * log(sum, self.bits);
         }
     }
 }
 
 /// [`term`] in each lane.
 #[inline(always)]
-fn terms<V: Shorts>(vector: V, distances: V::Int, decays: V::Float) -> V::Int {
-    let eighths = vector.mul_float(vector.to_float(distances), decays);
-    let eighths =
-        vector.mul_float(vector.min_float(eighths, vector.float(MOST)), vector.float(8.0));
+fn terms<V: Shorts>(vector: V, distances: V::Int, decays: V::Float, eighths: &[f32; 8]) -> V::Int {
+    let exponents = vector.mul_float(vector.to_float(distances), decays);
+    let exponents = vector.min_float(exponents, vector.float(MOST * 8.0));
     let magic = vector.float(MAGIC);
-    let whole = vector.sub_float(vector.add_float(eighths, magic), magic);
-    let f = vector.sub_float(eighths, whole);
-    let whole = vector.truncate(whole);
-    let mut power = vector.float(C[2]);
-    for c in [C[1], C[0], 1.0] {
-        power = vector.add_float(vector.mul_float(power, f), vector.float(c));
-    }
-    let scaled = vector.mul_float(vector.look_up_8(&EIGHTHS, whole), power);
-    let exponent = vector.sub(vector.int(0), vector.eighth(whole));
-    vector.truncate(vector.add_exponent(scaled, exponent))
+    let sum = vector.add_float(exponents, magic);
+    let f = vector.sub_float(exponents, vector.sub_float(sum, magic));
+    let power = vector.add_float(vector.mul_float(vector.float(C[1]), f), vector.float(C[0]));
+    let power = vector.add_float(vector.mul_float(power, f), vector.float(1.0));
+    vector.truncate(vector.mul_float(vector.eighth_power(eighths, sum), power))
 }
 
 #[inline(always)]

@@ -113,17 +113,13 @@ impl Shorts for Wide {
     }
 
     #[inline(always)]
-    fn eighth(self, a: i32x8) -> i32x8 {
-        a >> 3
-    }
-
-    #[inline(always)]
-    fn look_up_8(self, table: &[f32; 8], at: i32x8) -> f32x8 {
-        let mut found = [0.0; 8];
-        for (found, at) in found.iter_mut().zip(at.to_array()) {
-            *found = table[(at & 7) as usize];
+    fn eighth_power(self, table: &[f32; 8], at: f32x8) -> f32x8 {
+        let at: i32x8 = cast(at);
+        let mut entries = [0.0; 8];
+        for (entry, at) in entries.iter_mut().zip(at.to_array()) {
+            *entry = table[(at & 7) as usize];
         }
-        f32x8::from(found)
+        cast(cast::<_, i32x8>(entries) - (at << 20))
     }
 
     #[inline(always)]

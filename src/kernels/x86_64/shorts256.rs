@@ -138,15 +138,14 @@ impl<F: Features> Shorts for V256<F> {
     }
 
     #[inline(always)]
-    fn eighth(self, a: __m256i) -> __m256i {
-        // SAFETY: see the top.
-        unsafe { _mm256_srai_epi32::<3>(a) }
-    }
-
-    #[inline(always)]
-    fn look_up_8(self, table: &[f32; 8], at: __m256i) -> __m256 {
+    fn eighth_power(self, table: &[f32; 8], at: __m256) -> __m256 {
         // SAFETY: see the top. Of an index only the low three bits count.
-        unsafe { _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), at) }
+        unsafe {
+            let at = _mm256_castps_si256(at);
+            let entry = _mm256_permutevar8x32_ps(_mm256_loadu_ps(table.as_ptr()), at);
+            let power = _mm256_sub_epi32(_mm256_castps_si256(entry), _mm256_slli_epi32::<20>(at));
+            _mm256_castsi256_ps(power)
+        }
     }
 
     #[inline(always)]

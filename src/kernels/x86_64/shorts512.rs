@@ -138,17 +138,14 @@ impl<F: Features> Shorts for V512<F> {
     }
 
     #[inline(always)]
-    fn eighth(self, a: __m512i) -> __m512i {
-        // SAFETY: see the top.
-        unsafe { _mm512_srai_epi32::<3>(a) }
-    }
-
-    #[inline(always)]
-    fn look_up_8(self, table: &[f32; 8], at: __m512i) -> __m512 {
+    fn eighth_power(self, table: &[f32; 8], at: __m512) -> __m512 {
         // SAFETY: see the top. Of an index four bits count: the table is there twice.
         unsafe {
+            let at = _mm512_castps_si512(at);
             let half = _mm512_castps256_ps512(_mm256_loadu_ps(table.as_ptr()));
-            _mm512_permutexvar_ps(at, _mm512_shuffle_f32x4::<0b0100_0100>(half, half))
+            let entry = _mm512_permutexvar_ps(at, _mm512_shuffle_f32x4::<0b0100_0100>(half, half));
+            let power = _mm512_sub_epi32(_mm512_castps_si512(entry), _mm512_slli_epi32::<20>(at));
+            _mm512_castsi512_ps(power)
         }
     }
 

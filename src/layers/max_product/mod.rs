@@ -426,7 +426,7 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
                 let (mut integer, mut log) = (self.channels.integer_bias(n), 0.0);
                 for products in self.blocks(n, x, zero_point) {
                     let unit = scale * self.channels.weight_scale(n);
-                    let joined = reference::join(self.aggregate, &products, unit);
+                    let joined = reference::join(self.aggregate, &products, self.block(), unit);
                     integer += joined.0;
                     log += joined.1;
                 }
