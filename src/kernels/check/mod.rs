@@ -7,6 +7,7 @@
 
 mod epilogues;
 mod map;
+mod max;
 mod quantize;
 mod rows;
 mod softmax;

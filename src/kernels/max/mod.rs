@@ -30,7 +30,8 @@ use core::ops::Range;
 
 use self::extremes::{Exit, ROWS, Sorted, Tile};
 use self::join::{Join, Products};
-use self::prepare::{Order, Row};
+use self::prepare::Order;
+pub(super) use self::prepare::Row;
 use self::soft::Soft;
 use super::proven;
 use super::sum::{Epilogue, apply};

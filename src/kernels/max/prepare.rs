@@ -84,7 +84,7 @@ struct Parts {
 
 /// A prepared row.
 #[derive(Clone, Copy)]
-pub(super) struct Row<'a> {
+pub(in crate::kernels) struct Row<'a> {
     pub pairs: &'a [i32],
     order: &'a [u32],
     parts: &'a [Parts],
@@ -117,7 +117,7 @@ impl<'a> Row<'a> {
 
 /// A block's inputs that are not zero, the largest first.
 #[derive(Clone, Copy)]
-pub(super) struct Order<'a> {
+pub(in crate::kernels) struct Order<'a> {
     /// By falling magnitude, give or take one.
     pub sorted: &'a [u32],
     /// The others.

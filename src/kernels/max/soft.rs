@@ -47,10 +47,10 @@ const C: [f32; 2] = [-0.086_663_72, 0.003_753_539_2];
 /// 1.5 * 2^23: adding it rounds to a whole number, which the lowest bits then hold.
 const MAGIC: f32 = 12_582_912.0;
 
-/// The power of two that stands for 1, for blocks of so many inputs: `inputs * 2^-bits`, the most
-/// that truncated terms can lack, is a small part of the logarithm where it matters.
+/// The power of two that stands for 1, for blocks of so many inputs: what truncated terms lack
+/// together, `inputs * 2^-bits`, is to be a small part of their sum's logarithm.
 pub(crate) fn bits(inputs: usize) -> u32 {
-    (14 + inputs.next_power_of_two().ilog2()).min(30)
+    (18 + inputs.next_power_of_two().ilog2()).min(30)
 }
 
 /// The exponent of 2 that a step of products counts.
