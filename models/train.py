@@ -26,7 +26,9 @@ from torch import nn
 CALIBRATION_ROWS = 256
 
 # Settings of each network. `noise` is the standard deviation of the normal
-# noise that is added to the inputs of every training batch.
+# noise that is added to the inputs of every training batch. `max_product` gives
+# the arguments of those layers, by position, that are not dense; their blend falls
+# from 1 to 0 in the first `fade` epochs, then they are pruned in `prune` epochs.
 NETWORKS = {
     "digits-hardtanh": dict(
         data="digits", sizes=[64, 256, 128, 64, 10], activation=nn.Hardtanh,
@@ -39,6 +41,22 @@ NETWORKS = {
     "regress-100-50-1": dict(
         data="regress", sizes=[100, 50, 1], activation=nn.ReLU,
         epochs=30, batch=128, lr=3e-3, weight_decay=0.1, noise=0.0, seed=3,
+    ),
+    "digits-absmax": dict(
+        data="digits", sizes=[64, 128, 64, 10], activation=nn.Hardtanh,
+        max_product={0: dict(kind="abs_max")}, fade=30,
+        epochs=80, batch=64, lr=1e-2, weight_decay=0.01, noise=0.1, seed=4,
+    ),
+    "digits-softabsmax": dict(
+        data="digits", sizes=[64, 128, 64, 10], activation=nn.Hardtanh,
+        max_product={0: dict(kind="soft_abs_max", alpha=20)}, fade=30,
+        epochs=80, batch=64, lr=1e-2, weight_decay=0.01, noise=0.1, seed=5,
+    ),
+    "digits-mam": dict(
+        data="digits", sizes=[64, 128, 64, 10], activation=nn.Hardtanh,
+        max_product={0: dict(kind="mam", density=0.05), 1: dict(kind="mam", density=0.05)},
+        fade=30, prune=40,
+        epochs=120, batch=64, lr=1e-2, weight_decay=0.1, noise=0.1, seed=6,
     ),
 }
 
@@ -105,15 +123,94 @@ def write_data(name, data, folder):
         np.save(folder / f"{name}-{key.replace('_', '-')}.npy", array)
 
 
+# --- layers -------------------------------------------------------------------
+
+
+def abs_max(p):
+    """The product of largest magnitude, with its sign."""
+    return p.gather(-1, p.abs().argmax(-1, keepdim=True))[..., 0]
+
+
+def soft_abs_max(p, alpha):
+    """A smooth bound of the largest magnitude, with the sign of that product."""
+    return torch.logsumexp(alpha * p.abs(), -1) / alpha * abs_max(p).sign()
+
+
+def mam(p, mask):
+    """The largest plus the smallest product of the connections there are, or 0."""
+    high = p.where(mask, -math.inf).max(-1).values
+    low = p.where(mask, math.inf).min(-1).values
+    return torch.where(mask.any(-1), high + low, 0.0)
+
+
+class MaxProduct(nn.Module):
+    """A layer whose outputs are no sums of products but a few products that win.
+
+    With `blend` at 1 it is a dense layer, at 0 it is itself; between, it is both in
+    that proportion, so that training can start where every weight has a gradient.
+    """
+
+    def __init__(self, n_in, n_out, kind, splits=1, alpha=None, density=1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(n_out, n_in).uniform_(-0.3, 0.3))
+        self.bias = nn.Parameter(torch.zeros(n_out))
+        self.mask = torch.ones(n_out, n_in, dtype=torch.bool)
+        self.kind, self.splits, self.alpha, self.density = kind, splits, alpha, density
+        self.blend = 1.0
+
+    def aggregate(self, p, mask):
+        """One block of products [row, out, in] to [row, out]."""
+        if self.kind == "abs_max":
+            return abs_max(p)
+        return soft_abs_max(p, self.alpha) if self.kind == "soft_abs_max" else mam(p, mask)
+
+    def forward(self, x):
+        """A batch of rows [row, in] to [row, out]."""
+        weight, n_in = self.weight * self.mask, x.shape[1]
+        out = self.blend * n_in ** -0.5 * (x @ weight.T) + self.bias
+        if self.blend < 1:
+            block = math.ceil(n_in / self.splits)
+            parts = zip((x[:, None, :] * weight).split(block, -1), self.mask.split(block, -1))
+            out = out + (1 - self.blend) * sum(self.aggregate(p, mask) for p, mask in parts)
+        return out
+
+    def prune(self, density):
+        """Keep this share of the weights, the largest; the others are 0 from here on."""
+        size = (self.weight * self.mask).detach().abs().flatten()
+        kept = size.topk(round(density * len(size))).indices
+        mask = torch.zeros(len(size), dtype=torch.bool)
+        mask[kept] = True
+        self.mask = mask.view_as(self.mask)
+        self.weight.data *= self.mask
+
+    def settings(self):
+        """The fields of its description beside those that dense layers have too."""
+        values = {"splits": (self.splits, 1), "alpha": (self.alpha, None),
+                  "pruned": (self.density < 1, False)}
+        return {key: value for key, (value, default) in values.items() if value != default}
+
+
 # --- training -----------------------------------------------------------------
 
 
-def build(sizes, activation):
-    """A stack of dense layers with the activation between them."""
+def build(cfg):
+    """A stack of dense and max-product layers with the activation between them."""
     parts = []
-    for n_in, n_out in zip(sizes, sizes[1:]):
-        parts += [nn.Linear(n_in, n_out), activation()]
+    for i, (n_in, n_out) in enumerate(zip(cfg["sizes"], cfg["sizes"][1:])):
+        special = cfg.get("max_product", {}).get(i)
+        layer = MaxProduct(n_in, n_out, **special) if special else nn.Linear(n_in, n_out)
+        parts += [layer, cfg["activation"]()]
     return nn.Sequential(*parts[:-1])
+
+
+def advance(cfg, model, epoch):
+    """Set blend and density of the max-product layers for the epoch that begins."""
+    for layer in model:
+        if isinstance(layer, MaxProduct):
+            layer.blend = max(0.0, 1 - epoch / cfg["fade"])
+            if layer.density < 1 and epoch > cfg["fade"]:
+                progress = min(1.0, (epoch - cfg["fade"]) / cfg["prune"])
+                layer.prune(layer.density ** progress)
 
 
 def loss_function(data_name):
@@ -126,13 +223,14 @@ def loss_function(data_name):
 def train(cfg, data):
     """Train one network with AdamW and a cosine learning rate; return it."""
     torch.manual_seed(cfg["seed"])
-    model = build(cfg["sizes"], cfg["activation"])
+    model = build(cfg)
     x, y = torch.from_numpy(data["train_x"]), torch.from_numpy(data["train_y"])
     loss_of = loss_function(cfg["data"])
     optimiser = torch.optim.AdamW(
         model.parameters(), lr=cfg["lr"], weight_decay=cfg["weight_decay"])
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, cfg["epochs"])
-    for _ in range(cfg["epochs"]):
+    for epoch in range(cfg["epochs"]):
+        advance(cfg, model, epoch)
         for rows in torch.randperm(len(x)).split(cfg["batch"]):
             noisy = x[rows] + cfg["noise"] * torch.randn(len(rows), x.shape[1])
             loss = loss_of(model(noisy), y[rows])
@@ -140,6 +238,7 @@ def train(cfg, data):
             loss.backward()
             optimiser.step()
         schedule.step()
+    advance(cfg, model, cfg["epochs"])
     return model.eval()
 
 
@@ -158,15 +257,17 @@ def score(cfg, model, x, y):
 
 
 def export(model, name, path):
-    """Write an nn.Sequential of Linear layers and activations for signfold."""
+    """Write an nn.Sequential of layers and activations for signfold."""
     layers = []
     for i, part in enumerate(model):
-        if isinstance(part, nn.Linear):
-            layers.append({"kind": "dense", "weight": f"{i}.weight", "layout": "out_in",
-                           "bias": f"{i}.bias"})
-        else:
+        if type(part) in ACTIVATION_NAMES:
             layers[-1]["activation"] = ACTIVATION_NAMES[type(part)]
-    spec = {"version": 1, "name": name, "inputs": model[0].in_features, "layers": layers}
+            continue
+        layers.append({"kind": "dense", "weight": f"{i}.weight", "layout": "out_in",
+                       "bias": f"{i}.bias"})
+        if isinstance(part, MaxProduct):
+            layers[-1] |= {"kind": part.kind} | part.settings()
+    spec = {"version": 1, "name": name, "inputs": model[0].weight.shape[1], "layers": layers}
     text = json.dumps(spec, separators=(",", ":"))
     save_file(model.state_dict(), path, metadata={"signfold": text})
 
