@@ -74,8 +74,10 @@ pub struct Engine {
     products: usize,
     /// Operations on vectors that they take.
     cost: usize,
-    /// Numbers that a step may want to list.
+    /// Words that a step may want for a list, or need for itself.
     listed: usize,
+    /// Words that a step needs for itself.
+    room: usize,
 }
 
 /// The working memory of an engine: what it needs beside input and output. One per thread that
@@ -173,7 +175,8 @@ impl Engine {
             whole_batch: steps.iter().any(|step| step.whole_batch()),
             products,
             cost: steps.iter().map(|step| step.cost()).sum(),
-            listed: steps.iter().map(|step| step.listed()).max().unwrap_or(0),
+            listed: steps.iter().map(|step| step.listed().max(step.room())).max().unwrap_or(0),
+            room: steps.iter().map(|step| step.room()).max().unwrap_or(0),
             steps,
         })
     }
@@ -295,7 +298,7 @@ impl Engine {
             )));
         }
         let arena = &scratch.arenas[0];
-        if !arena.holds(1, self.row_bytes) || arena.per_row.own.list.len() < self.listed {
+        if !arena.holds(1, self.row_bytes) || arena.per_row.own.list.len() < self.room {
             return Err(Error::input("the scratch was made by an engine with narrower rows"));
         }
         if self.whole_batch && !arena.holds(rows, self.row_bytes) {

@@ -143,7 +143,8 @@ impl<'a> Model<'a> {
     /// By naive loops, as [`Model::reference`].
     ///
     /// # Errors
-    /// Those of [`Model::reference`]; and `layer` must be a max-product layer, not a mean.
+    /// Those of [`Model::reference`]; and `layer` must be a max-product layer, not a mean, of which a
+    /// row has at most 2^21 winners.
     pub fn winners(&self, layer: usize, input: &Values<'_>) -> Result<Vec<u32>> {
         self.input().rows(input, "input")?;
         let mut values = input.clone().into_owned();

@@ -120,7 +120,7 @@ pub(crate) struct PerRow {
 /// What each thread has for itself.
 #[derive(Debug, Default)]
 pub(crate) struct Own {
-    /// Room for a list of what [`Step::listed`] counts.
+    /// Room for what [`Step::listed`] and [`Step::room`] ask for.
     pub list: Vec<u32>,
     /// How many products of max-product layers have been looked at.
     pub looked: u64,
@@ -154,8 +154,13 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         0
     }
 
-    /// How many numbers the step may want to list.
+    /// How many numbers the step may want to list; it can do with less room.
     fn listed(&self) -> usize {
+        0
+    }
+
+    /// How many words of memory of its own the step must have, in the list's place.
+    fn room(&self) -> usize {
         0
     }
 

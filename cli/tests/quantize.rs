@@ -40,6 +40,9 @@ fn the_shipped_models_are_what_quantize_makes() {
     for (name, data, score, expected) in [
         ("digits-hardtanh", "digits", "correct", 353.0..=353.0),
         ("digits-relu", "digits", "correct", 351.0..=351.0),
+        ("digits-absmax", "digits", "correct", 348.0..=348.0),
+        ("digits-softabsmax", "digits", "correct", 346.0..=346.0),
+        ("digits-mam", "digits", "correct", 352.0..=352.0),
         ("regress-100-50-1", "regress", "r2", 0.97..=0.971),
     ] {
         let net = format!("{models}/float/{name}.safetensors");

@@ -59,10 +59,13 @@ struct Case {
     tolerance: f64,
 }
 
-const CASES: [Case; 3] = [
+const CASES: [Case; 6] = [
     Case { name: "digits-hardtanh", data: "digits", tolerance: 0.005 },
     Case { name: "digits-relu", data: "digits", tolerance: 0.005 },
     Case { name: "regress-100-50-1", data: "regress", tolerance: 0.005 },
+    Case { name: "digits-absmax", data: "digits", tolerance: 0.01 },
+    Case { name: "digits-softabsmax", data: "digits", tolerance: 0.01 },
+    Case { name: "digits-mam", data: "digits", tolerance: 0.01 },
 ];
 
 /// The networks that are quick to run without optimization, on all kernels and by naive loops.

@@ -236,7 +236,9 @@ impl SplitStep for DenseStep {
         };
         let epilogue = self.output.epilogue(first, output, per_row);
         let zero_points = &per_row.zero_points;
-        let skip = self.skip.as_ref().filter(|_| input.count == 1).map(|skip| Skip {
+        // A scratch that another engine made may have too little room for a list.
+        let skips = input.count == 1 && own.list.len() >= self.matrix.skippable_groups();
+        let skip = self.skip.as_ref().filter(|_| skips).map(|skip| Skip {
             zero: skip.zero.unwrap_or_else(|| self.form.byte(zero_points[0] as i8)),
             constants: &skip.constants[first..],
             list: &mut own.list,

@@ -160,7 +160,7 @@ impl Step for MaxStep {
         4 * products / (2 * self.kernel.lanes())
     }
 
-    fn listed(&self) -> usize {
+    fn room(&self) -> usize {
         match &self.source {
             Source::All { .. } => 0,
             Source::Pruned { connections, .. } => connections.room(2 * self.kernel.lanes()),

@@ -269,6 +269,13 @@ impl<'a> MaxProduct<'a> {
         let (x, params) = self.channels.reference_rows(self.inputs, input, values)?;
         let of_block = self.aggregate.winners();
         let of_output = self.splits * of_block;
+        // A small file may claim many outputs and many splits.
+        if of_output.saturating_mul(self.outputs()) > MAX_WINNERS {
+            let (outputs, most) = (self.outputs(), MAX_WINNERS);
+            let message =
+                format!("{outputs} outputs with {of_output} winners each, more than {most}");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         let mut winners = vec![reference::NO_WINNER; params.len() * self.outputs() * of_output];
         let mut outputs = winners.chunks_exact_mut(of_output);
         for (x, &(_, zero_point)) in x.chunks_exact(self.inputs).zip(&params) {
@@ -343,6 +350,9 @@ fn index(value: usize) -> Result<u32> {
     u32::try_from(value)
         .map_err(|_| Error::new(ErrorKind::Limit, format!("{value} connections, more than a u32")))
 }
+
+/// Winners that a row may have at most.
+const MAX_WINNERS: usize = 2 * MAX_WIDTH;
 
 /// Added to the code of an aggregate where the layer is pruned.
 const PRUNED: u32 = 16;
