@@ -5,11 +5,12 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{Rng, dynamic_mlp, int8_dense, is_per_tensor, mlp, random_input};
+use common::{AGGREGATES, Rng, dynamic_mlp, int8_dense, is_per_tensor, mlp, random_input};
 use signfold::layers::{
-    Activation, Argmax, Dense, DenseInput, Dequantize, Pointwise, Quantize, Softmax,
+    Activation, Aggregate, Argmax, Dense, DenseInput, DenseOutput, Dequantize, MaxProduct,
+    Pointwise, Quantize, Softmax,
 };
-use signfold::quant::{Int8, QuantParams};
+use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, Model, TensorType, Values, WeightLayout, kernels};
 
 struct Counting;
@@ -76,6 +77,31 @@ fn every_layer() -> Model<'static> {
         .expect("the layers fit each other")
 }
 
+/// Max-product layers of every aggregate: on 8-bit rows and quantizing on arrival, pruned and in
+/// blocks where that is possible.
+fn max_layers(input: DenseInput) -> Model<'static> {
+    let rng = &mut Rng::new(2);
+    let params = QuantParams::new(Int8::I8, 0.02, 9).expect("valid parameters");
+    let mut model = Model::builder("max layers", TensorType::f32(13));
+    for aggregate in AGGREGATES {
+        let weights = rng.vec(13 * 13, Rng::i8);
+        let layer = |of: Vec<i8>| MaxProduct::new(aggregate, of, WeightLayout::OutIn, 13, 13);
+        let layer = layer(weights.clone()).expect("as many weights as there must be");
+        let layer = layer.weight_scales(vec![0.002]);
+        let output = DenseOutput::Int8(params, Rounding::Nearest);
+        model = model.layer(layer.clone().input(input)).layer(Quantize { output: params });
+        model = model.layer(layer.output(output));
+        if aggregate != Aggregate::Mean {
+            let kept = weights.iter().map(|w| w & !1).collect::<Vec<i8>>();
+            let pruned = MaxProduct::pruned(aggregate, kept, WeightLayout::OutIn, 13, 13);
+            let pruned = pruned.expect("as many weights as there must be").splits(3);
+            model = model.layer(pruned.weight_scales(vec![0.002]).output(output));
+        }
+        model = model.layer(Dequantize);
+    }
+    model.build().expect("the layers fit each other")
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(calls(|| drop(std::hint::black_box(vec![1_u8; 10]))), 2);
@@ -83,14 +109,23 @@ fn the_counter_counts() {
 
 #[test]
 fn running_allocates_nothing() {
-    let models = [
+    check(&[
         mlp(&[13, 21, 5]),
         mlp(&[64, 64, 10]),
         dynamic_mlp(&[13, 21, 5], DenseInput::PerRow),
         dynamic_mlp(&[13, 21, 5], DenseInput::PerTensor),
         every_layer(),
-    ];
-    for model in &models {
+    ]);
+}
+
+#[test]
+#[ignore = "a naive step allocates"]
+fn running_max_layers_allocates_nothing() {
+    check(&[max_layers(DenseInput::PerRow), max_layers(DenseInput::PerTensor)]);
+}
+
+fn check(models: &[Model<'_>]) {
+    for model in models {
         for kernel in kernels::available() {
             let engine = Engine::with_kernel(model, kernel.name()).expect("it is available");
             let engine = engine.with_threads(1);

@@ -6,8 +6,8 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{random_input, random_model};
-use signfold::layers::{DenseOutput, Layer};
-use signfold::{Element, Model, Values};
+use signfold::layers::{Aggregate, DenseOutput, Layer, MaxProduct};
+use signfold::{Element, Model, TensorType, Values};
 
 /// Tells which kinds and options a model has, and what its real rows meet.
 fn features(model: &Model<'_>) -> Vec<String> {
@@ -16,7 +16,6 @@ fn features(model: &Model<'_>) -> Vec<String> {
         format!("output {}", model.output().element.name()),
         format!("golden {}", model.golden().is_some()),
     ];
-    let variant = |debug: String| debug.split([' ', '(']).next().unwrap().to_owned();
     for (layer, input, _) in model.layers() {
         let of = match input.element {
             Element::F32 => "f32",
@@ -42,6 +41,7 @@ fn features(model: &Model<'_>) -> Vec<String> {
                     format!("dense {}", variant(format!("{:?}", dense.fused_activation()))),
                 ]);
             }
+            Layer::MaxProduct(layer) => features.extend(max_product(layer, of, &input)),
             Layer::Pointwise(pointwise) => {
                 features.push(format!("{of} {}", variant(format!("{:?}", pointwise.activation))));
             }
@@ -49,6 +49,59 @@ fn features(model: &Model<'_>) -> Vec<String> {
         }
     }
     features.extend(rows_meet(model).into_iter().map(|what| format!("rows {what}")));
+    features
+}
+
+/// The first word of what a value prints.
+fn variant(debug: String) -> String {
+    debug.split([' ', '(']).next().unwrap().to_owned()
+}
+
+fn max_product(layer: &MaxProduct<'_>, of: &str, input: &TensorType) -> Vec<String> {
+    let output = match layer.output_kind() {
+        DenseOutput::F32 => "f32",
+        DenseOutput::Int8(..) => "int8",
+    };
+    let scales = if layer.scales().len() == 1 { "one" } else { "each" };
+    let splits = match layer.split_count() {
+        1 => "one",
+        splits if splits == layer.inputs() => "each",
+        _ => "some",
+    };
+    let stored = if layer.is_pruned() { "pruned" } else { "all" };
+    let name = layer.aggregate().name();
+    let mut features = vec![
+        format!("max {:?} {output}", layer.input_kind()),
+        format!("max scales {scales}"),
+        format!("max {of} {}", variant(format!("{:?}", layer.bias_values()))),
+        format!("max {}", variant(format!("{:?}", layer.fused_activation()))),
+        format!("{name} {output}"),
+        format!("{name} splits {splits}"),
+        format!("{name} weights {stored}"),
+    ];
+    if layer.is_pruned() {
+        let counts = (0..layer.outputs()).map(|n| layer.connections(n).count());
+        features.extend(counts.map(|count| {
+            let density = match count {
+                0 => "none",
+                count if count == layer.inputs() => "each",
+                _ => "some",
+            };
+            format!("max connections {density}")
+        }));
+    }
+    if let (Aggregate::SoftAbsMax { alpha }, Element::Int8(params)) =
+        (layer.aggregate(), input.element)
+    {
+        // What it makes of the largest product there is.
+        let exponent = 32_640.0 * alpha * params.scale() * layer.scales()[0];
+        let terms = match exponent {
+            ..0.5 => "nearly 1",
+            ..200.0 => "of all sizes",
+            _ => "mostly nothing",
+        };
+        features.push(format!("terms {terms}"));
+    }
     features
 }
 
@@ -95,6 +148,24 @@ fn random_models_cover_everything() {
         want(of, &clamps);
         want(of, &others);
     }
+    let aggregates = ["max", "min", "abs_max", "soft_abs_max", "mean", "mam"];
+    want("f32", &aggregates);
+    want("int8", &aggregates);
+    for name in aggregates {
+        want(name, &["f32", "int8"]);
+        want(
+            &format!("{name} splits"),
+            &["one", "some", "each"][..if name == "mean" { 1 } else { 3 }],
+        );
+        want(&format!("{name} weights"), &["all", "pruned"][..if name == "mean" { 1 } else { 2 }]);
+    }
+    want("max", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
+    want("max scales", &["one", "each"]);
+    want("max f32", &["None", "F32"]);
+    want("max int8", &["None", "I32", "F32"]);
+    want("max", &clamps);
+    want("max connections", &["none", "some", "each"]);
+    want("terms", &["nearly 1", "of all sizes", "mostly nothing"]);
     want("rows", &["0", "-0", "subnormal", "large", "tie"]);
     let missing: Vec<_> = wanted.difference(&found).collect();
     assert!(missing.is_empty(), "no random model has {missing:?}");

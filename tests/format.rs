@@ -84,11 +84,18 @@ fn weights_stay_where_they_are() {
         let model = Model::read(file.bytes()).unwrap();
         assert!(inside(model.name().as_ptr()));
         for (layer, ..) in model.layers() {
-            let Layer::Dense(dense) = layer else { continue };
-            assert!(inside(dense.weights().as_ptr().cast()));
-            assert!(inside(dense.scales().as_ptr().cast()));
-            assert!(dense.zero_points().is_empty() || inside(dense.zero_points().as_ptr().cast()));
-            assert!(match dense.bias_values() {
+            let (scales, bias) = match layer {
+                Layer::Dense(dense) => {
+                    let (weights, zero_points) = (dense.weights(), dense.zero_points());
+                    assert!(inside(weights.as_ptr().cast()));
+                    assert!(zero_points.is_empty() || inside(zero_points.as_ptr().cast()));
+                    (dense.scales(), dense.bias_values())
+                }
+                Layer::MaxProduct(layer) => (layer.scales(), layer.bias_values()),
+                _ => continue,
+            };
+            assert!(inside(scales.as_ptr().cast()));
+            assert!(match bias {
                 Bias::None => true,
                 Bias::I32(bias) => inside(bias.as_ptr().cast()),
                 Bias::F32(bias) => inside(bias.as_ptr().cast()),
@@ -188,14 +195,32 @@ fn seeds() -> PathBuf {
 #[test]
 #[ignore = "a tool: writes the seeds of the fuzz targets"]
 fn write_fuzz_seeds() {
-    for seed in small_models(2048).take(16) {
-        let path = seeds().join(format!("read_model/random-{seed}.sfold"));
-        std::fs::write(path, random_model(seed).write()).unwrap();
+    // Files that there are stay: some are of earlier releases.
+    let write = |name: String, bytes: &[u8]| {
+        let path = seeds().join(name);
+        if !path.exists() {
+            std::fs::write(path, bytes).unwrap();
+        }
+    };
+    let is_max = |seed: &u64| {
+        let model = random_model(*seed);
+        let count = model.layers().filter(|(l, ..)| matches!(l, Layer::MaxProduct(_))).count();
+        count > 0
+    };
+    for seed in small_models(2048).filter(|seed| !is_max(seed)).take(16) {
+        write(format!("read_model/random-{seed}.sfold"), &random_model(seed).write());
+    }
+    for seed in small_models(2048).filter(is_max).take(24) {
+        write(format!("read_model/max-{seed}.sfold"), &random_model(seed).write());
+    }
+    for seed in 0..8 {
+        let bytes = Rng::new(seed).vec(100 + 100 * seed as usize, |rng| rng.i8() as u8);
+        write(format!("max_vs_reference/{seed}"), &bytes);
     }
     for (i, [m, n, k]) in [[1, 1, 1], [13, 33, 7], [4, 17, 64], [2, 64, 5]].iter().enumerate() {
         let mut bytes = vec![*m, *n, *k];
         bytes.extend(Rng::new(i as u64).vec(200, |rng| rng.i8() as u8));
-        std::fs::write(seeds().join(format!("gemm_vs_reference/{m}x{n}x{k}")), bytes).unwrap();
+        write(format!("gemm_vs_reference/{m}x{n}x{k}"), &bytes);
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod common;
 
+use common::forge::{forged, header, refusal, refuse_word, word};
 use common::seal;
 use signfold::layers::{
     Activation, Argmax, Bias, Dense, DenseOutput, Dequantize, Pointwise, Quantize, Softmax,
@@ -53,27 +54,6 @@ fn real_file() -> Vec<u8> {
         .write()
 }
 
-/// Where the fields of the header are.
-mod header {
-    pub const VERSION: usize = 8;
-    pub const FLAGS: usize = 12;
-    pub const LENGTH: usize = 16;
-    pub const CHECKSUM: usize = 24;
-    pub const LAYERS: usize = 32;
-    pub const GOLDEN_ROWS: usize = 36;
-    pub const NAME: usize = 40;
-    pub const WIDTH: usize = 44;
-    pub const KIND: usize = 48;
-    pub const SCALE: usize = 52;
-    pub const ZERO_POINT: usize = 56;
-    pub const UNUSED: usize = 60;
-}
-
-/// Where a word of a layer's record is.
-fn word(layer: usize, word: usize) -> usize {
-    64 * (1 + layer) + 4 * word
-}
-
 /// Tensors of [`int8_file`], one after the other.
 mod int8 {
     pub const WEIGHTS: usize = 320;
@@ -93,35 +73,6 @@ mod real {
     pub const BIAS: usize = 384;
     pub const INPUT: usize = 512;
     pub const END: usize = 704;
-}
-
-/// The file with some of its bytes replaced, sealed again.
-fn forged(file: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut file = file.to_vec();
-    file[at..at + bytes.len()].copy_from_slice(bytes);
-    seal(&mut file);
-    file
-}
-
-/// The message with which a file is refused, for a reason of this kind.
-#[track_caller]
-fn refusal(file: &[u8], kind: ErrorKind) -> String {
-    match Model::read(file) {
-        Ok(model) => panic!("accepted, as {model:?}"),
-        Err(error) => {
-            assert_eq!(error.kind(), kind, "{error}");
-            error.to_string()
-        }
-    }
-}
-
-/// Forges a 32-bit field; checks that the message has all of `says`.
-#[track_caller]
-fn refuse_word(file: &[u8], at: usize, value: u32, kind: ErrorKind, says: &[&str]) {
-    let message = refusal(&forged(file, at, &value.to_le_bytes()), kind);
-    for part in says {
-        assert!(message.contains(part), "{message:?} does not say {part:?}");
-    }
 }
 
 #[test]

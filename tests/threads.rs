@@ -4,9 +4,13 @@
 
 mod common;
 
-use common::{assert_same, bits, cases, dynamic_mlp, mlp, random_input, run, slice};
+use common::{
+    AGGREGATES, Rng, assert_same, bits, cases, dynamic_mlp, is_per_tensor, mlp, random_input,
+    random_max_product, run, slice,
+};
 use signfold::layers::DenseInput;
-use signfold::{Engine, Model, Scratch, Values};
+use signfold::quant::{Int8, QuantParams};
+use signfold::{Engine, Model, Scratch, TensorType, Values};
 
 const fn assert_send_and_sync<T: Send + Sync>() {}
 
@@ -111,6 +115,45 @@ fn few_rows_on_any_number_of_threads_give_the_same_bits() {
                 let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
                 let output = run(&engine, &input, &mut engine.scratch_for(rows)).expect("no NaN");
                 assert_same(&bits(&output), &expected, format_args!("{rows} rows, {threads}"));
+            }
+        }
+    }
+}
+
+/// A max-product layer and one that takes what it gives.
+fn max_models(inputs: usize, outputs: usize) -> impl Iterator<Item = Model<'static>> {
+    let params = QuantParams::new(Int8::I8, 0.02, -5).expect("valid");
+    let types = [TensorType::int8(inputs, params), TensorType::f32(inputs)];
+    AGGREGATES.into_iter().flat_map(move |aggregate| {
+        types.into_iter().map(move |input| {
+            let rng = &mut Rng::new(u64::from(input == types[0]));
+            let layer = random_max_product(rng, &input, aggregate, outputs);
+            Model::builder(aggregate.name(), input).layer(layer).build().expect("it fits")
+        })
+    })
+}
+
+/// Many rows, and few rows of many outputs.
+#[test]
+fn threads_change_no_maximum() {
+    let scale = if cases() < 200 { 4 } else { 1 };
+    for (inputs, outputs, rows) in
+        [(150, 77, 400 / scale), (150, 9000 / scale, 1), (257, 3001 / scale, 3)]
+    {
+        for model in max_models(inputs, outputs) {
+            let input = random_input(&model, rows, 1);
+            let reference = bits(&model.reference(&input).expect("no NaN"));
+            for threads in [1, 2, 3, most_threads()] {
+                let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
+                for capacity in [rows, 5] {
+                    if capacity < rows && is_per_tensor(&model) {
+                        continue;
+                    }
+                    let mut scratch = engine.scratch_for(capacity);
+                    let output = run(&engine, &input, &mut scratch).expect("no NaN");
+                    let what = format!("{}, {rows} rows, {threads} threads", model.name());
+                    assert_same(&bits(&output), &reference, what);
+                }
             }
         }
     }

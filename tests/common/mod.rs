@@ -1,14 +1,18 @@
 //! What tests, benchmarks and fuzz targets share: models and rows that are random but the same
 //! in each run, and engines run on them.
 
-#![allow(dead_code, reason = "each program uses its part")]
+#![allow(dead_code, unused_imports, reason = "each program uses its part")]
 
-use signfold::layers::{
-    Activation, Argmax, Bias, Dense, DenseInput, DenseOutput, Dequantize, Layer, Pointwise,
-    Quantize, Softmax,
+pub mod forge;
+mod random;
+
+pub use forge::seal;
+pub use random::{
+    AGGREGATES, extreme_input, random_input, random_max_product, random_model, random_params,
 };
+use signfold::layers::{Activation, Bias, Dense, DenseInput, DenseOutput, Layer, Quantize};
 use signfold::quant::{Int8, QuantParams, Rounding};
-use signfold::{Element, Engine, Model, Result, Scratch, TensorType, Values, WeightLayout};
+use signfold::{Engine, Model, Result, Scratch, TensorType, Values, WeightLayout};
 
 /// How many random cases a test draws: fewer where the CPU is emulated.
 pub fn cases() -> u64 {
@@ -62,183 +66,6 @@ impl Rng {
     pub fn vec<T>(&mut self, len: usize, mut of: impl FnMut(&mut Self) -> T) -> Vec<T> {
         (0..len).map(|_| of(self)).collect()
     }
-}
-
-/// A model of one to five layers, whose 8-bit numbers clamp less often than not. Over 200 seeds,
-/// every kind of layer and every option occurs; `tests/coverage.rs` checks that.
-pub fn random_model(seed: u64) -> Model<'static> {
-    let rng = &mut Rng::new(seed);
-    let width = random_width(rng);
-    let input = match rng.below(3) {
-        0 => TensorType::f32(width),
-        _ => TensorType::int8(width, random_params(rng)),
-    };
-    let mut model = Model::builder(format!("random {seed}"), input);
-    let mut at = input;
-    for _ in 0..rng.below(5) + 1 {
-        let layer = random_layer(rng, &at);
-        at = output_of(&layer, &at);
-        model = model.layer(layer);
-        if at.element == Element::Index {
-            break; // no layer takes positions
-        }
-    }
-    let model = model.build().expect("random models are sound");
-    if rng.one_in(2) {
-        return model;
-    }
-    let input = random_input(&model, 1 + rng.below(4), rng.next());
-    model.with_golden(input).expect("finite inputs have outputs")
-}
-
-/// Rows that the model takes: for 8-bit inputs any bytes, for real ones numbers of moderate size;
-/// some of them zeros, too small or too large for a scale, or in the middle of two integers.
-pub fn random_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static> {
-    const ODD: [f32; 6] = [0.0, -0.0, 1e-40, -1e-40, 300.0, -300.0];
-    let rng = &mut Rng::new(seed);
-    let len = rows * model.input().width;
-    match model.input().element {
-        Element::Int8(params) => match params.kind() {
-            Int8::I8 => rng.vec(len, Rng::i8).into(),
-            Int8::U8 => rng.vec(len, |rng| rng.i8() as u8).into(),
-        },
-        _ => {
-            let real = |rng: &mut Rng| match rng.below(8) {
-                0 => rng.pick(&ODD),
-                1 => f32::from(rng.i8()) * (COMMON_SCALE / 2.0),
-                _ => rng.float(-4.0, 4.0),
-            };
-            rng.vec(len, real).into()
-        }
-    }
-}
-
-/// Rows as [`random_input`] has them, but the real ones hold what floats can be at worst: huge,
-/// tiny, infinite, of either sign, in some rows NaN. A model may refuse them.
-pub fn extreme_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static> {
-    const WORST: [f32; 5] = [f32::MAX, f32::MIN_POSITIVE, 1e-45, 1e30, 0.0];
-    let mut values = random_input(model, rows, seed);
-    let rng = &mut Rng::new(seed);
-    if let Values::F32(values) = &mut values {
-        let last = rng.pick(&[0.0, 1.0, f32::INFINITY, f32::NAN]);
-        for value in values.to_mut() {
-            if rng.one_in(3) {
-                let worst = if rng.one_in(9) { last } else { rng.pick(&WORST) };
-                *value = worst.copysign(*value);
-            }
-        }
-    }
-    values
-}
-
-/// Mostly narrow; sometimes past the borders of the kernels' tiles.
-fn random_width(rng: &mut Rng) -> usize {
-    match rng.below(4) {
-        0 => 1 + rng.below(4),
-        1 => rng.pick(&[15, 16, 17, 31, 32, 33, 63, 64, 65]),
-        2 => 1 + rng.below(150),
-        _ => 1 + rng.below(40),
-    }
-}
-
-/// Half of all models' 8-bit rows have this scale, so that rows can be made to meet ties.
-const COMMON_SCALE: f32 = 0.02;
-
-fn random_params(rng: &mut Rng) -> QuantParams {
-    let kind = rng.pick(&[Int8::I8, Int8::U8]);
-    let zero_point = kind.min()
-        + match rng.below(3) {
-            0 => rng.pick(&[0, 255]),
-            1 => 128,
-            _ => rng.below(256) as i32,
-        };
-    let scale = if rng.one_in(2) { COMMON_SCALE } else { rng.float(0.005, 0.2) };
-    QuantParams::new(kind, scale, zero_point).expect("a positive scale")
-}
-
-fn random_clamp(rng: &mut Rng) -> Activation {
-    match rng.below(4) {
-        0 => Activation::Identity,
-        1 => Activation::Relu,
-        2 => Activation::Relu6,
-        _ => Activation::Clip { min: rng.float(-3.0, 0.5), max: rng.float(0.5, 3.0) },
-    }
-}
-
-fn random_activation(rng: &mut Rng) -> Activation {
-    match rng.below(9) {
-        0 => Activation::LeakyRelu { alpha: rng.float(-1.5, 0.5) },
-        1 => Activation::Tanh,
-        2 => Activation::Sigmoid,
-        3 => Activation::Gelu,
-        4 => Activation::GeluTanh,
-        _ => random_clamp(rng),
-    }
-}
-
-/// A layer that takes `input`; half of them are dense.
-fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
-    if rng.one_in(2) {
-        return random_dense(rng, input).into();
-    }
-    let pointwise =
-        |rng: &mut Rng, output| Pointwise { activation: random_activation(rng), output };
-    match (input.element, rng.below(8)) {
-        (_, 0) => Argmax.into(),
-        (Element::F32, 1) => Softmax.into(),
-        (Element::F32, 2..=3) => Quantize { output: random_params(rng) }.into(),
-        (Element::F32, _) => pointwise(rng, None).into(),
-        (_, 1) => Dequantize.into(),
-        (_, _) => {
-            let output = Some(random_params(rng));
-            pointwise(rng, output).into()
-        }
-    }
-}
-
-fn random_dense(rng: &mut Rng, input: &TensorType) -> Dense<'static> {
-    let (inputs, outputs) = (input.width, random_width(rng));
-    let weights = rng.vec(inputs * outputs, Rng::i8);
-    let layout = rng.pick(&[WeightLayout::OutIn, WeightLayout::InOut]);
-    let per_output = |rng: &mut Rng| rng.pick(&[1, outputs]);
-    // Sums of random products grow with the root of their number; the outputs stay moderate.
-    let size = 1.0 / (inputs as f32).sqrt();
-    let scales = per_output(rng);
-    let scales = rng.vec(scales, |rng| rng.float(0.002, 0.02) * size);
-    let zero_points = if rng.one_in(2) { 0 } else { per_output(rng) };
-    let dense = Dense::new(weights, layout, outputs, inputs)
-        .expect("as many weights as the shape wants")
-        .weight_scales(scales)
-        .weight_zero_points(rng.vec(zero_points, Rng::i8))
-        .activation(random_clamp(rng));
-
-    let real_bias = |rng: &mut Rng| match rng.one_in(3) {
-        true => Bias::None,
-        false => Bias::F32(rng.vec(outputs, |rng| rng.float(-1.0, 1.0)).into()),
-    };
-    // About as large as the sums are, or far larger.
-    let integer_bias = |rng: &mut Rng| match rng.below(6) {
-        0..=1 => Bias::None,
-        2 => Bias::I32(rng.vec(outputs, |rng| rng.next() as i32 >> 12).into()),
-        _ => Bias::I32(rng.vec(outputs, |rng| rng.next() as i32 >> 16).into()),
-    };
-    match (input.element, rng.below(3)) {
-        (Element::F32, _) => {
-            dense.input(rng.pick(&[DenseInput::PerTensor, DenseInput::PerRow])).bias(real_bias(rng))
-        }
-        (_, 0) => dense.bias(real_bias(rng)),
-        (_, 1) => dense.bias(integer_bias(rng)),
-        (_, _) => {
-            let output = DenseOutput::Int8(random_params(rng), Rounding::Nearest);
-            dense.bias(integer_bias(rng)).output(output)
-        }
-    }
-}
-
-/// The type of a layer's output, as a model of this layer alone tells it.
-fn output_of(layer: &Layer<'static>, input: &TensorType) -> TensorType {
-    let model = Model::builder("", *input).layer(layer.clone()).build();
-    model.expect("random layers are sound").output()
 }
 
 /// A dense layer of random weights, from 8-bit rows to 8-bit rows that seldom clamp.
@@ -298,8 +125,10 @@ pub fn dynamic_mlp(widths: &[usize], input: DenseInput) -> Model<'static> {
 
 /// Whether rows of a batch depend on each other.
 pub fn is_per_tensor(model: &Model<'_>) -> bool {
-    model.layers().any(|(layer, ..)| {
-        matches!(layer, Layer::Dense(dense) if dense.input_kind() == DenseInput::PerTensor)
+    model.layers().any(|(layer, ..)| match layer {
+        Layer::Dense(dense) => dense.input_kind() == DenseInput::PerTensor,
+        Layer::MaxProduct(layer) => layer.input_kind() == DenseInput::PerTensor,
+        _ => false,
     })
 }
 
@@ -350,17 +179,6 @@ pub fn assert_same(got: &[u32], wanted: &[u32], what: impl std::fmt::Display) {
     assert_eq!(got.len(), wanted.len(), "number of elements, {what}");
     if let Some(i) = (0..got.len()).find(|&i| got[i] != wanted[i]) {
         panic!("element {i} is {:#010x}, not {:#010x}, {what}", got[i], wanted[i]);
-    }
-}
-
-/// Gives a file that was tampered with the length and the checksum that its bytes ask for.
-pub fn seal(file: &mut [u8]) {
-    if file.len() >= 64 {
-        let length = file.len() as u64;
-        file[16..24].copy_from_slice(&length.to_le_bytes());
-        file[24..32].fill(0);
-        let checksum = Values::from(&*file).digest();
-        file[24..32].copy_from_slice(&checksum.to_le_bytes());
     }
 }
 
