@@ -119,7 +119,6 @@ fn running_allocates_nothing() {
 }
 
 #[test]
-#[ignore = "a naive step allocates"]
 fn running_max_layers_allocates_nothing() {
     check(&[max_layers(DenseInput::PerRow), max_layers(DenseInput::PerTensor)]);
 }

@@ -303,7 +303,6 @@ fn scales_of_outputs_commute_with_maxima() {
 
 /// What an engine refuses, in the words of the reference, and naming the caller's row.
 #[test]
-#[ignore = "a naive step does not know where its rows stand in the caller's batch"]
 fn nan_and_infinite_ranges_are_located() {
     for input in [DenseInput::PerRow, DenseInput::PerTensor] {
         for aggregate in AGGREGATES {
