@@ -90,7 +90,14 @@ fn rows_are_prepared() {
         let bytes: Vec<u8> =
             (0..inputs).map(|_| if few { zero_point as u8 } else { byte(g) as u8 }).collect();
         for negate in [false, true] {
-            let by = Preparation { inputs, block, flip: 0, negate, order: true };
+            let by = Preparation {
+                inputs,
+                block,
+                blocks: inputs.div_ceil(block),
+                flip: 0,
+                negate,
+                order: true,
+            };
             available().for_each(|kernel| one(kernel, &bytes, zero_point, &by));
         }
     }

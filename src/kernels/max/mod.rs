@@ -167,6 +167,21 @@ struct Outputs {
     logs: [f32; PANEL],
 }
 
+/// Memory for the rows of a tile.
+struct Room {
+    extremes: [Extremes; ROWS],
+    outputs: [Outputs; ROWS],
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            extremes: [Extremes { high: [0; PANEL], low: [0; PANEL] }; ROWS],
+            outputs: [Outputs { integers: [0; PANEL], logs: [0.0; PANEL] }; ROWS],
+        }
+    }
+}
+
 /// Computes the outputs of some panels of all rows. The epilogue's arrays, and the output rows, begin
 /// with the first panel's. Answers how many products were looked at.
 pub(crate) fn products<V: Shorts>(
@@ -179,11 +194,12 @@ pub(crate) fn products<V: Shorts>(
     let vector = proven::<V>();
     let first = panels.start;
     let mut used = 0;
+    let mut room = Room::default();
     for panel in panels {
         let panel = Panel { packed, joins, number: panel, at: (panel - first) * PANEL };
         let mut row = 0;
         while row < batch.rows {
-            row += panel.tile(vector, batch, row, &mut epilogue, &mut used);
+            row += panel.tile(vector, batch, row, &mut room, &mut epilogue, &mut used);
         }
     }
     used
@@ -205,6 +221,7 @@ impl Panel<'_> {
         vector: V,
         batch: &Batch<'_>,
         first: usize,
+        Room { extremes, outputs }: &mut Room,
         epilogue: &mut Epilogue<'_>,
         used: &mut u64,
     ) -> usize {
@@ -219,11 +236,13 @@ impl Panel<'_> {
         let count = whole.max(1);
         let constants = &constants[self.number * PANEL..];
         let width = packed.width(self.number);
-        let mut outputs = [Outputs { integers: [0; PANEL], logs: [0.0; PANEL] }; ROWS];
+        let is_soft = matches!(aggregate, Aggregate::SoftAbsMax { .. });
         for outputs in &mut outputs[..count] {
             outputs.integers[..width].copy_from_slice(&constants[..width]);
+            if is_soft {
+                outputs.logs = [0.0; PANEL];
+            }
         }
-        let mut extremes = [Extremes { high: [0; PANEL], low: [0; PANEL] }; ROWS];
         let outputs_here = (packed.outputs() - self.number * PANEL).min(PANEL) as u64;
         for block in 0..blocks {
             let (weights, inputs) = packed.block(self.number, block);
@@ -234,9 +253,9 @@ impl Panel<'_> {
                 self.sorted(vector, of(0), order, widest, &mut extremes[0])
             } else {
                 match count {
-                    1 => self.whole(vector, [of(0)], &mut extremes),
-                    2 => self.whole(vector, [of(0), of(1)], &mut extremes),
-                    _ => self.whole(vector, [of(0), of(1), of(2)], &mut extremes),
+                    1 => self.whole(vector, [of(0)], extremes),
+                    2 => self.whole(vector, [of(0), of(1)], extremes),
+                    _ => self.whole(vector, [of(0), of(1), of(2)], extremes),
                 }
                 count * inputs.len()
             };
@@ -338,15 +357,26 @@ impl<V: Shorts> Op<V> for Finish<'_, '_> {
                 *log *= joins.log_scale;
             }
         }
-        for at in (0..width.min(PANEL)).step_by(2 * V::LANES) {
+        let mut at = 0;
+        // The last vector, and only that, may have fewer outputs than lanes.
+        while at < width.min(PANEL) {
             let integers = &outputs.integers[at..];
-            let vectors = [vector.load_int(integers), vector.load_int(&integers[V::LANES..])];
-            let extras = soft.then_some(&outputs.logs[at..]);
-            // The last vector may have no output at all.
-            if at + V::LANES < width {
-                apply(vector, (row, first + at), extras, epilogue, [vectors]);
+            let (place, extras) = ((row, first + at), soft.then_some(&outputs.logs[at..]));
+            let left = (width - at).div_ceil(V::LANES);
+            if left >= 4 {
+                let mut four = [vector.int(0); 4];
+                for (i, values) in four.iter_mut().enumerate() {
+                    *values = vector.load_int(&integers[i * V::LANES..]);
+                }
+                apply(vector, place, extras, epilogue, [four]);
+                at += 4 * V::LANES;
+            } else if left >= 2 {
+                let two = [vector.load_int(integers), vector.load_int(&integers[V::LANES..])];
+                apply(vector, place, extras, epilogue, [two]);
+                at += 2 * V::LANES;
             } else {
-                apply(vector, (row, first + at), extras, epilogue, [[vectors[0]]]);
+                apply(vector, place, extras, epilogue, [[vector.load_int(integers)]]);
+                at += V::LANES;
             }
         }
     }

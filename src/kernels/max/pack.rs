@@ -16,6 +16,7 @@ pub(crate) struct Packed {
     /// Outputs rounded up to whole vectors.
     padded: usize,
     block: usize,
+    blocks: usize,
 }
 
 impl Packed {
@@ -25,7 +26,8 @@ impl Packed {
         let padded = outputs.next_multiple_of(shorts);
         let mut lines = aligned(padded * inputs);
         let bytes: &mut [i8] = bytemuck::cast_slice_mut(&mut lines);
-        let mut widest = vec![0; inputs.div_ceil(block) * padded];
+        let blocks = inputs.div_ceil(block);
+        let mut widest = vec![0; blocks * padded];
         for (n, row) in weights.chunks_exact(inputs).enumerate() {
             let first = n - n % PANEL;
             let width = PANEL.min(padded - first);
@@ -38,7 +40,7 @@ impl Packed {
                 widest[block * padded + n] = magnitudes.max().unwrap_or(0);
             }
         }
-        Self { lines, widest, inputs, outputs, padded, block }
+        Self { lines, widest, inputs, outputs, padded, block, blocks }
     }
 
     pub fn inputs(&self) -> usize {
@@ -56,7 +58,7 @@ impl Packed {
 
     /// How many blocks the inputs are cut into.
     pub fn blocks(&self) -> usize {
-        self.inputs.div_ceil(self.block)
+        self.blocks
     }
 
     /// Bytes of packed weights.

@@ -22,6 +22,7 @@ pub(crate) struct Preparation {
     pub inputs: usize,
     /// Inputs of a block, but for the last.
     pub block: usize,
+    pub blocks: usize,
     /// What is xor-ed onto the bytes to get `i8`.
     pub flip: u8,
     /// Whether the largest product stands for the smallest: inputs change their sign.
@@ -56,7 +57,7 @@ impl Preparation {
     }
 
     fn parts_words(&self) -> usize {
-        PARTS_WORDS * self.inputs.div_ceil(self.block)
+        PARTS_WORDS * self.blocks
     }
 
     /// Words for a list of a block's inputs, and for their magnitudes with zeros up to a whole

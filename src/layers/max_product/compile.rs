@@ -38,6 +38,7 @@ impl MaxProduct<'_> {
                 let prepared = Preparation {
                     inputs: self.inputs,
                     block: self.block(),
+                    blocks: width.div_ceil(self.block()),
                     flip: form.flip,
                     negate: self.aggregate == Aggregate::Min,
                     order: place.early_exit != EarlyExit::Never,
