@@ -89,13 +89,13 @@ fn rows_are_prepared() {
         let few = bool::arbitrary(g);
         let bytes: Vec<u8> =
             (0..inputs).map(|_| if few { zero_point as u8 } else { byte(g) as u8 }).collect();
-        for negate in [false, true] {
+        for aggregate in [Aggregate::Max, Aggregate::Min] {
             let by = Preparation {
                 inputs,
                 block,
                 blocks: inputs.div_ceil(block),
                 flip: 0,
-                negate,
+                aggregate,
                 order: true,
             };
             available().for_each(|kernel| one(kernel, &bytes, zero_point, &by));
@@ -104,8 +104,8 @@ fn rows_are_prepared() {
     fn one(kernel: &Kernel, bytes: &[u8], zero_point: i32, by: &Preparation) {
         let mut words = vec![0x5A5A_5A5A; by.words()];
         (kernel.max_prepare)(bytes, zero_point, by, SAMPLE, &mut words);
-        let distance =
-            |k: usize| (i32::from(bytes[k] as i8) - zero_point) * if by.negate { -1 } else { 1 };
+        let sign = if by.aggregate == Aggregate::Min { -1 } else { 1 };
+        let distance = |k: usize| (i32::from(bytes[k] as i8) - zero_point) * sign;
         let row = crate::kernels::max::Row::of(&words, by);
         for (k, &pair) in row.pairs.iter().enumerate() {
             assert_eq!((pair >> 16, pair as i16), (distance(k), distance(k) as i16), "input {k}");
@@ -114,11 +114,13 @@ fn rows_are_prepared() {
         for (block, first) in (0..by.inputs).step_by(by.block).enumerate() {
             let pairs = &row.pairs[first..by.inputs.min(first + by.block)];
             let order = row.order(block, first);
-            let mut listed: Vec<u32> = [order.sorted, order.rest].concat();
-            for (used, &k) in listed.iter().enumerate() {
-                let largest = i32::from(order.largest_after(used, pairs));
-                assert!(distance(first + k as usize).abs() <= largest, "{}", kernel.name());
+            let mut before = i16::MAX;
+            for (level, largest) in order.levels() {
+                let small = |&k: &u32| distance(first + k as usize).abs() <= i32::from(largest);
+                assert!(level.iter().all(small) && largest <= before, "{}", kernel.name());
+                before = largest;
             }
+            let mut listed = order.listed.to_vec();
             listed.sort_unstable();
             let nonzero = (0..pairs.len() as u32).filter(|&k| distance(first + k as usize) != 0);
             assert!(nonzero.eq(listed), "{}: block {block}", kernel.name());

@@ -84,7 +84,7 @@ impl<const R: usize, const BOTH: bool> Tile<'_, R, BOTH> {
 }
 
 /// Inputs between two looks at whether better products can follow.
-const STEP: usize = 8;
+const STEP: usize = 32;
 
 /// A single row, the largest inputs first. Answers how many were used.
 pub(super) struct Sorted<'a, const BOTH: bool> {
@@ -140,32 +140,32 @@ impl<const BOTH: bool> Sorted<'_, BOTH> {
         let Self { weights, width, pairs, order, widest, exit, extremes } = self;
         assert!(width == N * V::SHORTS && width <= PANEL);
         // Inputs that are not listed have products of 0.
-        let complete = order.len() == pairs.len();
+        let complete = order.listed.len() == pairs.len();
         let (least, most) = if complete { (i16::MIN, i16::MAX) } else { (0, 0) };
         let mut high = [vector.short(least); N];
         let mut low = [vector.short(most); N];
         let mut used = 0;
-        for step in order.sorted.chunks(STEP).chain(order.rest.chunks(STEP)) {
-            if used > 0 {
-                let largest = vector.short(order.largest_after(used, pairs));
-                if !open::<V, N>(vector, exit, [&high, &low], widest, largest) {
-                    break;
+        'exit: for (listed, largest) in order.levels() {
+            let largest = vector.short(largest);
+            for step in listed.chunks(STEP) {
+                if used > 0 && !open::<V, N>(vector, exit, [&high, &low], widest, largest) {
+                    break 'exit;
                 }
-            }
-            for &k in step {
-                let k = k as usize;
-                let weights = &weights[k * width..][..N * V::SHORTS];
-                let x = vector.short_pairs(&pairs[k]);
-                for v in 0..N {
-                    let w = vector.load_signed(&weights[v * V::SHORTS..]);
-                    let product = vector.mul_short(x, w);
-                    high[v] = vector.max_short(high[v], product);
-                    if BOTH {
-                        low[v] = vector.min_short(low[v], product);
+                for &k in step {
+                    let k = k as usize;
+                    let weights = &weights[k * width..][..N * V::SHORTS];
+                    let x = vector.short_pairs(&pairs[k]);
+                    for v in 0..N {
+                        let w = vector.load_signed(&weights[v * V::SHORTS..]);
+                        let product = vector.mul_short(x, w);
+                        high[v] = vector.max_short(high[v], product);
+                        if BOTH {
+                            low[v] = vector.min_short(low[v], product);
+                        }
                     }
                 }
+                used += step.len();
             }
-            used += step.len();
         }
         for v in 0..N {
             vector.store_short(high[v], &mut extremes.high[v * V::SHORTS..]);

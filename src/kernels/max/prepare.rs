@@ -2,14 +2,15 @@
 //! in which the largest inputs come first.
 //!
 //! ```text
-//! row: pairs[inputs] | order[inputs], 16 more | parts[blocks] | sorted | room
+//! row: pairs[inputs] | order[inputs], 16 more | levels[blocks] | sorted | magnitudes
 //! ```
 //! in words of 32 bits. A pair is x - zx twice, so that a single load fills all lanes. The order has
-//! the inputs of each block that are not zero, counted from the block's first: about half of them by
-//! falling magnitude, then the others, which are seldom needed, by rising place.
+//! the inputs of each block that are not zero, counted from the block's first, in levels of falling
+//! magnitude; within a level by rising place, as memory likes it. To sort them entirely took twice as
+//! long, and what it saved in products it lost in waiting for their weights.
 
 use super::extremes::ROWS;
-use super::{PANEL, Shorts};
+use super::{Aggregate, PANEL, Shorts};
 use crate::kernels::proven;
 use crate::kernels::vector::Op;
 
@@ -25,45 +26,62 @@ pub(crate) struct Preparation {
     pub blocks: usize,
     /// What is xor-ed onto the bytes to get `i8`.
     pub flip: u8,
-    /// Whether the largest product stands for the smallest: inputs change their sign.
-    pub negate: bool,
+    /// Where the largest product stands for the smallest, inputs change their sign.
+    pub aggregate: Aggregate,
     /// Whether there is room for an order.
     pub order: bool,
 }
 
-/// Words of a [`Parts`].
-const PARTS_WORDS: usize = size_of::<Parts>() / 4;
+/// Levels of a block's order.
+const LEVELS: usize = 8;
+
+/// How many sixteenths of the inputs that are not zero each level but the last ends with.
+const SIXTEENTHS: [u32; LEVELS - 1] = [2, 3, 4, 5, 6, 7, 9];
+
+/// Words of a block's levels.
+const LEVELS_WORDS: usize = LEVELS * size_of::<Level>() / 4;
 
 /// Numbers that are written behind a list's end, at most.
 const BEHIND: usize = 16;
 
 impl Preparation {
     /// How many of [`SAMPLE`] inputs may be large for an order to pay, for a batch of so many rows
-    /// with so many outputs. Costs are in cycles, for each input of a row; measured on Zen 3.
+    /// with so many outputs. By costs in cycles that were measured on a Zen 3 core, where they meet
+    /// what was faster for all shapes and inputs of the benchmark but for a few percent.
     pub fn large(&self, rows: usize, outputs: usize) -> usize {
-        let panels = outputs as f32 / PANEL as f32;
-        // All inputs, by tiles or row by row; an input that is looked at in order; to find the order.
-        let (whole, ordered, order) = (if rows < ROWS { 5.0 } else { 3.6 }, 7.0, 6.0);
-        let share = (whole - order / panels) / ordered;
-        (share.max(0.0) * SAMPLE as f32) as usize
+        let (panels, block) = (outputs as f32 / PANEL as f32, self.block as f32);
+        // Per input and panel: all of them, in tiles or for a single row; those in order.
+        let (tiles, single, ordered) = match self.aggregate.is_one_sided() {
+            true => (2.8, 4.5, 5.0),
+            false => (3.5, 6.0, 6.0),
+        };
+        let whole = if rows < ROWS { single } else { tiles };
+        // To find the order; and to leave, which no branch predictor foresees.
+        let order = (3.3 + 900.0 / block) / panels + 300.0 / block;
+        // One side needs more inputs than either.
+        let needed = match self.aggregate {
+            Aggregate::AbsMax | Aggregate::SoftAbsMax { .. } => 1.05,
+            _ => 1.35,
+        };
+        let share = (whole - order) / (ordered * needed);
+        (share.clamp(0.0, 1.0) * SAMPLE as f32) as usize
     }
 
     /// Words of a prepared row.
     pub fn words(&self) -> usize {
         match self.sorts() {
-            true => 2 * self.inputs + BEHIND + self.parts_words() + 1 + self.room(),
+            true => 2 * self.inputs + BEHIND + self.levels_words() + 1 + self.room(),
             false => self.inputs,
         }
     }
 
-    fn parts_words(&self) -> usize {
-        PARTS_WORDS * self.blocks
+    fn levels_words(&self) -> usize {
+        LEVELS_WORDS * self.blocks
     }
 
-    /// Words for a list of a block's inputs, and for their magnitudes with zeros up to a whole
-    /// vector.
+    /// Words for the magnitudes of a block, with zeros up to a whole vector.
     fn room(&self) -> usize {
-        self.block + BEHIND + (self.block + 64).div_ceil(4)
+        (self.block + 64).div_ceil(4)
     }
 
     pub fn sorts(&self) -> bool {
@@ -71,16 +89,14 @@ impl Preparation {
     }
 }
 
-/// The parts of a block's order.
+/// A part of a block's order.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-struct Parts {
-    /// How many are sorted.
-    sorted: u32,
-    /// How many are listed.
-    listed: u32,
-    /// The largest magnitude that one of the others can have.
-    largest_rest: u32,
+pub(in crate::kernels) struct Level {
+    /// Where it ends in the block's order.
+    end: u32,
+    /// The largest magnitude that an input of this level, or of those that follow, can have.
+    largest: u32,
 }
 
 /// A prepared row.
@@ -88,65 +104,50 @@ struct Parts {
 pub(in crate::kernels) struct Row<'a> {
     pub pairs: &'a [i32],
     order: &'a [u32],
-    parts: &'a [Parts],
+    levels: &'a [[Level; LEVELS]],
 }
 
 impl<'a> Row<'a> {
     pub fn of(words: &'a [i32], by: &Preparation) -> Self {
         let (pairs, rest) = words.split_at(by.inputs);
         if !by.sorts() {
-            return Self { pairs, order: &[], parts: &[] };
+            return Self { pairs, order: &[], levels: &[] };
         }
         let (order, rest) = rest.split_at(by.inputs + BEHIND);
-        let (parts, rest) = rest.split_at(by.parts_words());
-        let parts = if rest[0] != 0 { bytemuck::cast_slice(parts) } else { &[] };
-        Self { pairs, order: bytemuck::cast_slice(order), parts }
+        let (levels, rest) = rest.split_at(by.levels_words());
+        let levels = if rest[0] != 0 { bytemuck::cast_slice(levels) } else { &[] };
+        Self { pairs, order: bytemuck::cast_slice(order), levels }
     }
 
     /// Whether there is an order.
     pub fn is_sorted(&self) -> bool {
-        !self.parts.is_empty()
+        !self.levels.is_empty()
     }
 
     /// The order of a block that begins with input `first`.
     pub fn order(&self, block: usize, first: usize) -> Order<'a> {
-        let Parts { sorted, listed, largest_rest } = self.parts[block];
-        let (sorted, rest) = self.order[first..][..listed as usize].split_at(sorted as usize);
-        Order { sorted, rest, largest_rest: largest_rest as i16 }
+        let levels = &self.levels[block];
+        Order { listed: &self.order[first..][..levels[LEVELS - 1].end as usize], levels }
     }
 }
 
 /// A block's inputs that are not zero, the largest first.
 #[derive(Clone, Copy)]
 pub(in crate::kernels) struct Order<'a> {
-    /// By falling magnitude, give or take one.
-    pub sorted: &'a [u32],
-    /// The others.
-    pub rest: &'a [u32],
-    /// The largest magnitude that one of the others can have.
-    pub largest_rest: i16,
+    pub listed: &'a [u32],
+    levels: &'a [Level; LEVELS],
 }
 
-impl Order<'_> {
-    /// How many inputs are listed.
-    pub fn len(&self) -> usize {
-        self.sorted.len() + self.rest.len()
-    }
-
-    /// The largest magnitude that can follow once so many inputs have been used.
+impl<'a> Order<'a> {
+    /// The levels, each with the largest magnitude that is in it or follows.
     #[inline(always)]
-    pub fn largest_after(&self, used: usize, pairs: &[i32]) -> i16 {
-        match self.sorted.get(used) {
-            Some(&k) => (magnitude(pairs[k as usize]) | 1) as i16,
-            None => self.largest_rest,
-        }
+    pub fn levels(&self) -> impl Iterator<Item = (&'a [u32], i16)> {
+        let Self { listed, levels } = *self;
+        let starts = [0].into_iter().chain(levels.iter().map(|level| level.end as usize));
+        starts
+            .zip(levels)
+            .map(move |(start, level)| (&listed[start..level.end as usize], level.largest as i16))
     }
-}
-
-/// The magnitude of an input.
-#[inline(always)]
-fn magnitude(pair: i32) -> u32 {
-    (pair >> 16).unsigned_abs()
 }
 
 /// Prepares one row. It is put in order if at most `large` of [`SAMPLE`] inputs are large.
@@ -175,7 +176,8 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
     fn run(self, vector: V) {
         let Self { bytes, zero_point, by, large, words } = self;
         let (pairs, rest) = words.split_at_mut(by.inputs);
-        let (flip, sign) = (by.flip, if by.negate { -1 } else { 1 });
+        let sign = if by.aggregate == Aggregate::Min { -1 } else { 1 };
+        let flip = by.flip;
         for (pair, &byte) in pairs.iter_mut().zip(bytes) {
             let distance = (i32::from((byte ^ flip) as i8) - zero_point) * sign;
             *pair = (distance & 0xFFFF) | distance << 16;
@@ -184,12 +186,10 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
             return;
         }
         let (order, rest) = rest.split_at_mut(by.inputs + BEHIND);
-        let (parts, rest) = rest.split_at_mut(by.parts_words());
-        let (sorted, room) = rest.split_at_mut(1);
-        let (list, magnitudes) = room.split_at_mut(by.block + BEHIND);
-        let (order, list): (&mut [u32], &mut [u32]) =
-            (bytemuck::cast_slice_mut(order), bytemuck::cast_slice_mut(list));
-        let parts: &mut [Parts] = bytemuck::cast_slice_mut(parts);
+        let (levels, rest) = rest.split_at_mut(by.levels_words());
+        let (sorted, magnitudes) = rest.split_at_mut(1);
+        let order: &mut [u32] = bytemuck::cast_slice_mut(order);
+        let levels: &mut [[Level; LEVELS]] = bytemuck::cast_slice_mut(levels);
         let magnitudes: &mut [u8] = bytemuck::cast_slice_mut(magnitudes);
         // As `u8`, both greater by 128.
         let (flip, zero_point) = (flip ^ 0x80, (zero_point + 128) as u8);
@@ -197,23 +197,26 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
         if large == 0 {
             return;
         }
-        for (i, (bytes, parts)) in bytes.chunks(by.block).zip(parts).enumerate() {
+        for (i, (bytes, levels)) in bytes.chunks(by.block).zip(levels).enumerate() {
             let (own, padding) = magnitudes.split_at_mut(bytes.len());
+            let mut largest = 0;
             for (magnitude, &byte) in own.iter_mut().zip(bytes) {
                 *magnitude = (byte ^ flip).abs_diff(zero_point);
+                largest = largest.max(*magnitude);
             }
             padding[..64].fill(0);
-            let Some(cut) = cut(own, large) else { return };
+            let Some(cuts) = cuts(own, largest, large) else { return };
             let order = &mut order[i * by.block..];
-            let count = self::list(vector, magnitudes, bytes.len(), [cut, 255], list);
-            sort(&list[..count], magnitudes, order);
-            let rest =
-                self::list(vector, magnitudes, bytes.len(), [1, cut - 1], &mut order[count..]);
-            *parts = Parts {
-                sorted: count as u32,
-                listed: (count + rest) as u32,
-                largest_rest: u32::from(cut - 1),
-            };
+            let mut end = 0;
+            for (level, cut) in levels.iter_mut().zip(cuts) {
+                level.largest = largest.into();
+                if cut <= largest {
+                    let between = [cut, largest];
+                    end += list(vector, magnitudes, bytes.len(), between, &mut order[end..]);
+                    largest = cut - 1;
+                }
+                level.end = end as u32;
+            }
         }
         sorted[0] = 1;
     }
@@ -222,34 +225,38 @@ impl<V: Shorts> Op<V> for Prepare<'_> {
 /// Magnitudes that are looked at to guess how many are large.
 pub(crate) const SAMPLE: usize = 64;
 
-/// The least magnitude of about half of those that are not zero; none if more than `large` of the
-/// sample are so large that an early exit is likely to need them.
+/// The least magnitudes of the levels, the last one 1; none if more than `large` of [`SAMPLE`] are so
+/// large that an early exit is likely to need them.
 #[inline(always)]
-fn cut(magnitudes: &[u8], large: usize) -> Option<u8> {
-    let mut counts = [0_u8; 32];
+fn cuts(magnitudes: &[u8], largest: u8, large: usize) -> Option<[u8; LEVELS]> {
+    let mut counts = [0_u8; 64];
     let sample = magnitudes.iter().step_by(magnitudes.len().div_ceil(SAMPLE));
-    let (mut left, mut most) = (0, 0);
+    let mut left = 0;
     for &magnitude in sample.clone() {
-        counts[usize::from(magnitude >> 3)] += 1;
+        counts[usize::from(magnitude >> 2)] += 1;
         left += u32::from(magnitude > 0);
-        most = magnitude.max(most);
     }
     // With weights and inputs of many kinds the exit came at about a third of the largest magnitude.
-    let needed = sample.filter(|&&magnitude| magnitude > most / 3).count();
-    if needed > large {
+    let needed = sample.clone().filter(|&&magnitude| magnitude > largest / 3).count();
+    if needed * SAMPLE > large * sample.len() {
         return None;
     }
-    let mut found = 0;
+    let mut cuts = [1; LEVELS];
+    let (mut found, mut level) = (0, 0);
     for (step, &count) in counts.iter().enumerate().rev() {
         found += u32::from(count);
-        if 2 * found >= left {
-            return Some((step as u8 * 8).max(1));
+        while level < LEVELS - 1 && 16 * found >= SIXTEENTHS[level] * left {
+            cuts[level] = (4 * step as u8).max(1);
+            level += 1;
+        }
+        if level == LEVELS - 1 {
+            break;
         }
     }
-    Some(1)
+    Some(cuts)
 }
 
-/// Lists the inputs with magnitudes from `least` to `most`, by rising place; answers how many.
+/// Lists the inputs with magnitudes from `least` to `most`, by rising place; answers how many there are.
 #[inline(always)]
 fn list<V: Shorts>(
     vector: V,
@@ -273,23 +280,4 @@ fn list<V: Shorts>(
         }
     }
     count
-}
-
-/// Sorts inputs by falling magnitude, of which the lowest bit does not count.
-#[inline(always)]
-fn sort(list: &[u32], magnitudes: &[u8], order: &mut [u32]) {
-    let mut counts = [0_u32; 128];
-    for &k in list {
-        counts[usize::from(magnitudes[k as usize] >> 1)] += 1;
-    }
-    // The counts become the places where each magnitude begins.
-    let mut start = 0;
-    for count in counts.iter_mut().rev() {
-        start += core::mem::replace(count, start);
-    }
-    for &k in list {
-        let place = &mut counts[usize::from(magnitudes[k as usize] >> 1)];
-        order[*place as usize] = k;
-        *place += 1;
-    }
 }

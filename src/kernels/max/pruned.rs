@@ -180,6 +180,27 @@ struct Inputs<'a> {
     valid: [i16; LANES],
 }
 
+/// Brings rows side by side, `[input][row]`: eight inputs of each at a time.
+#[inline(always)]
+fn by_side<const R: usize>(rows: [&[u8]; R], to: &mut [u8]) {
+    let to = to.as_chunks_mut::<R>().0;
+    for (first, to) in to.chunks_mut(8).enumerate() {
+        let mut eights = [0; R];
+        for (eight, row) in eights.iter_mut().zip(rows) {
+            let row = &row[8 * first..];
+            *eight = match row.first_chunk() {
+                Some(row) => u64::from_le_bytes(*row),
+                None => row.iter().rev().fold(0, |eight, &byte| eight << 8 | u64::from(byte)),
+            };
+        }
+        for (i, to) in to.iter_mut().enumerate() {
+            for (to, eight) in to.iter_mut().zip(eights) {
+                *to = (eight >> (8 * i)) as u8;
+            }
+        }
+    }
+}
+
 /// Brings the inputs of some rows side by side.
 struct SideBySide<'a, 'r> {
     inputs: usize,
@@ -208,10 +229,21 @@ impl<'r, V: Shorts> Op<V> for SideBySide<'_, 'r> {
             for zero_point in zero_points[lane..].iter_mut().step_by(lanes) {
                 *zero_point = of_row(batch.zero_points, row) as i16;
             }
-            let from = &batch.bytes[row * batch.stride..][..inputs];
-            for (to, &from) in bytes[lane..].iter_mut().step_by(lanes).zip(from) {
-                *to = from ^ batch.flip;
+        }
+        let row = |row: usize| &batch.bytes[row * batch.stride..][..inputs];
+        match rows.len() {
+            16 => by_side(core::array::from_fn::<_, 16, _>(|i| row(rows.start + i)), bytes),
+            32 => by_side(core::array::from_fn::<_, 32, _>(|i| row(rows.start + i)), bytes),
+            _ => {
+                for (lane, row) in rows.clone().map(row).enumerate() {
+                    for (to, &from) in bytes[lane..].iter_mut().step_by(lanes).zip(row) {
+                        *to = from;
+                    }
+                }
             }
+        }
+        for byte in bytes.iter_mut() {
+            *byte ^= batch.flip;
         }
         let zero_points = vector.load_short(&zero_points);
         let mut most = vector.short(0);

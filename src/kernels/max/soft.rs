@@ -112,28 +112,23 @@ impl<V: Shorts> Op<V> for Soft<'_> {
                 }
                 Some(order) => {
                     let widest = vector.load_short(&self.widest[at..]);
-                    let mut used = 0;
-                    for step in order.sorted.chunks(STEP).chain(order.rest.chunks(STEP)) {
-                        let largest = order.largest_after(used, self.products.pairs);
+                    for (listed, largest) in order.levels() {
                         let most = vector.mul_short(widest, vector.short(largest));
                         if sums.vanish(vector, most) {
                             break;
                         }
-                        for &k in step {
+                        for &k in listed {
                             sums.add(vector, self.products.of(vector, k as usize, at));
                         }
-                        used += step.len();
                     }
                 }
             }
-            let zeros = self.order.map_or(0, |order| self.products.pairs.len() - order.len());
+            let zeros =
+                self.order.map_or(0, |order| self.products.pairs.len() - order.listed.len());
             sums.add_logs(vector, zeros, won, &mut self.logs[at..]);
         }
     }
 }
-
-/// Inputs between two looks at whether all that follow vanish.
-const STEP: usize = 8;
 
 /// Sums of terms, of one vector of outputs.
 pub(super) struct Sums<V: Shorts> {

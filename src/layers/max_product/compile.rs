@@ -40,7 +40,7 @@ impl MaxProduct<'_> {
                     block: self.block(),
                     blocks: width.div_ceil(self.block()),
                     flip: form.flip,
-                    negate: self.aggregate == Aggregate::Min,
+                    aggregate: self.aggregate,
                     order: place.early_exit != EarlyExit::Never,
                 };
                 let (outputs, early_exit) = (self.outputs(), place.early_exit);
