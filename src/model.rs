@@ -150,7 +150,10 @@ impl<'a> Model<'a> {
         let mut values = input.clone().into_owned();
         for (i, (each, input, _)) in self.layers().enumerate() {
             match each {
-                Layer::MaxProduct(each) if i == layer => return each.winners(&input, &values),
+                Layer::MaxProduct(each) if i == layer => {
+                    let winners = each.winners(&input, &values);
+                    return winners.map_err(|e| e.at(format!("layer {layer}")));
+                }
                 _ if i == layer => break,
                 _ => values = each.reference(&input, &values)?,
             }

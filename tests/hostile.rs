@@ -274,7 +274,7 @@ fn codes() {
         refuse_word(file, word(0, at), code, Unsupported, &["layer 0 (dense)", what]);
     };
     dense(5, 3, "unknown kind of bias 3");
-    dense(6, 3, "unknown kind of dense input 3");
+    dense(6, 3, "unknown kind of input 3");
     dense(7, 99, "unknown activation 99");
     dense(10, 3, "unknown element type 3");
     dense(13, 2, "unknown requantize rule 2");

@@ -317,7 +317,7 @@ impl<'a> Channels<'a> {
         let kinds = [(0, BiasKind::None), (1, BiasKind::I32), (2, BiasKind::F32)];
         let bias = record.choice("kind of bias", &kinds)?;
         let input = record.choice(
-            "kind of dense input",
+            "kind of input",
             &[(0, DenseInput::Int8), (1, DenseInput::PerTensor), (2, DenseInput::PerRow)],
         )?;
         let activation = Activation::decode(record)?;

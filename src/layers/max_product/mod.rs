@@ -193,10 +193,12 @@ impl<'a> MaxProduct<'a> {
 
     fn worst_sum_of(&self, output: usize, input: &TensorType) -> i64 {
         let weights = self.connections(output).map(|(_, w)| i64::from(w.unsigned_abs()));
+        // Of a layer that is no part of a model yet there may be any number.
+        let blocks = self.splits.min(self.inputs) as i64;
         let worst = match self.aggregate {
             Aggregate::Mean => weights.sum(),
-            Aggregate::Mam => 2 * self.splits as i64 * weights.max().unwrap_or(0),
-            _ => self.splits as i64 * weights.max().unwrap_or(0),
+            Aggregate::Mam => 2 * blocks * weights.max().unwrap_or(0),
+            _ => blocks * weights.max().unwrap_or(0),
         };
         let bias = i64::from(self.channels.integer_bias(output)).abs();
         worst * Channels::reach(input) + bias
@@ -234,8 +236,12 @@ impl<'a> MaxProduct<'a> {
 
     /// Checks what a [`Dense`] has not.
     fn check_joins(&self) -> Result<()> {
-        if self.splits == 0 || self.block() * (self.splits - 1) >= self.inputs {
-            let (inputs, splits) = (self.inputs, self.splits);
+        let (inputs, splits) = (self.inputs, self.splits);
+        if inputs > MAX_WIDTH {
+            let message = format!("{inputs} inputs, more than {MAX_WIDTH}");
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
+        if splits == 0 || splits > inputs || self.block() * (splits - 1) >= inputs {
             return Err(Error::model(format!("{inputs} inputs do not fill {splits} splits")));
         }
         match self.aggregate {
@@ -366,9 +372,6 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
         self.check_joins()?;
         if let Weights::Pruned(connections) = &self.weights {
             connections.check(self.inputs)?;
-        }
-        if self.inputs == 0 || self.inputs > MAX_WIDTH {
-            return Err(Error::model(format!("{} inputs", self.inputs)));
         }
         match self.as_dense() {
             Some(dense) => Kind::output(&dense, input),
