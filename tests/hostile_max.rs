@@ -196,7 +196,7 @@ fn shapes() {
     refuse(INPUTS, 0, Model, "0 inputs");
     refuse(INPUTS, 4, Model, "channel 0: a connection to input 4 of 4");
     refuse(INPUTS, 6, Model, "5 wide, but its weights are for 6 inputs");
-    refuse(INPUTS, u32::MAX, Model, "4294967295 inputs");
+    refuse(INPUTS, u32::MAX, ErrorKind::Limit, "4294967295 inputs, more than 1048576");
     // What is read where depends on the ends: without any, the name is where the inputs are.
     refuse_word(file, word(0, OUTPUTS), 0, Format, &["name: the padding after it"]);
     refuse(OUTPUTS, 1, Format, "tensor 0: the padding after it");

@@ -150,6 +150,12 @@ pub(crate) struct Batch<'a> {
     pub scales: &'a [f32],
 }
 
+impl<'a> Batch<'a> {
+    fn row(&self, row: usize) -> Row<'a> {
+        Row::of(&self.words[row * self.stride..], self.prepared)
+    }
+}
+
 /// The largest and the smallest products of a panel, for one row.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
@@ -197,9 +203,22 @@ pub(crate) fn products<V: Shorts>(
     let mut room = Room::default();
     for panel in panels {
         let panel = Panel { packed, joins, number: panel, at: (panel - first) * PANEL };
-        let mut row = 0;
-        while row < batch.rows {
-            row += panel.tile(vector, batch, row, &mut room, &mut epilogue, &mut used);
+        // Rows with all inputs go in tiles, also where there are others between them.
+        let (mut tile, mut count) = ([0; ROWS], 0);
+        for row in 0..batch.rows {
+            if batch.row(row).is_sorted() {
+                used += panel.tile(vector, batch, &[row], &mut room, &mut epilogue);
+                continue;
+            }
+            tile[count] = row;
+            count += 1;
+            if count == ROWS {
+                used += panel.tile(vector, batch, &tile, &mut room, &mut epilogue);
+                count = 0;
+            }
+        }
+        if count > 0 {
+            used += panel.tile(vector, batch, &tile[..count], &mut room, &mut epilogue);
         }
     }
     used
@@ -215,25 +234,19 @@ struct Panel<'a> {
 }
 
 impl Panel<'_> {
-    /// Computes the rows from `first` on that go together; answers how many.
+    /// Computes one row, or some that have no order; answers how many products were looked at.
     fn tile<V: Shorts>(
         &self,
         vector: V,
         batch: &Batch<'_>,
-        first: usize,
+        rows: &[usize],
         Room { extremes, outputs }: &mut Room,
         epilogue: &mut Epilogue<'_>,
-        used: &mut u64,
-    ) -> usize {
+    ) -> u64 {
         let (packed, Joins { aggregate, constants, .. }) = (self.packed, *self.joins);
-        let blocks = packed.blocks();
-        let row = |i: usize| {
-            let words = &batch.words[(first + i.min(batch.rows - first - 1)) * batch.stride..];
-            Row::of(words, batch.prepared)
-        };
-        let rows = [row(0), row(1), row(2)];
-        let whole = rows.iter().take(batch.rows - first).take_while(|row| !row.is_sorted()).count();
-        let count = whole.max(1);
+        let count = rows.len();
+        let row = |r: usize| batch.row(rows[r.min(count - 1)]);
+        let prepared: [Row<'_>; ROWS] = core::array::from_fn(row);
         let constants = &constants[self.number * PANEL..];
         let width = packed.width(self.number);
         let is_soft = matches!(aggregate, Aggregate::SoftAbsMax { .. });
@@ -243,13 +256,16 @@ impl Panel<'_> {
                 outputs.logs = [0.0; PANEL];
             }
         }
-        let outputs_here = (packed.outputs() - self.number * PANEL).min(PANEL) as u64;
-        for block in 0..blocks {
+        let width_here = (packed.outputs() - self.number * PANEL).min(PANEL);
+        let mut used = 0;
+        for block in 0..packed.blocks() {
             let (weights, inputs) = packed.block(self.number, block);
-            let of = |r: usize| Products { weights, width, pairs: &rows[r].pairs[inputs.clone()] };
-            let order = |r: usize| rows[r].is_sorted().then(|| rows[r].order(block, inputs.start));
-            let looked = if let Some(order) = order(0) {
-                let widest = packed.widest(self.number, block);
+            let widest = packed.widest(self.number, block);
+            let pairs = |r: usize| &prepared[r].pairs[inputs.clone()];
+            let of = |r: usize| Products { weights, width, pairs: pairs(r) };
+            let order =
+                |r: usize| prepared[r].is_sorted().then(|| prepared[r].order(block, inputs.start));
+            used += if let Some(order) = order(0) {
                 self.sorted(vector, of(0), order, widest, &mut extremes[0])
             } else {
                 match count {
@@ -259,17 +275,17 @@ impl Panel<'_> {
                 }
                 count * inputs.len()
             };
-            *used += looked as u64 * outputs_here;
             for r in 0..count {
                 let (extremes, outputs) = (&mut extremes[r], &mut outputs[r]);
-                vector.vectorize(Join { aggregate, products: of(r), extremes, outputs });
+                let products = of(r);
+                vector.vectorize(Join { aggregate, products, extremes, outputs });
                 if let Aggregate::SoftAbsMax { alpha } = aggregate {
                     vector.vectorize(Soft {
-                        products: of(r),
+                        products,
                         order: order(r),
-                        widest: packed.widest(self.number, block),
+                        widest,
                         won: &extremes.high,
-                        unit: *batch.scales.get(first + r).unwrap_or(&batch.scales[0]),
+                        unit: *batch.scales.get(rows[r]).unwrap_or(&batch.scales[0]),
                         scales: &self.joins.scales[self.number * PANEL..],
                         alpha,
                         bits: soft::bits(packed.block_inputs()),
@@ -279,11 +295,10 @@ impl Panel<'_> {
             }
         }
         for (r, outputs) in outputs[..count].iter_mut().enumerate() {
-            let at = (first + r, self.at);
-            let width = outputs_here as usize;
+            let (at, width) = ((rows[r], self.at), width_here);
             vector.vectorize(Finish { joins: self.joins, at, width, outputs, epilogue });
         }
-        count
+        (used * width_here) as u64
     }
 
     /// Some rows with all inputs.
