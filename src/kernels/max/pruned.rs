@@ -265,6 +265,17 @@ impl<'r, V: Shorts> Op<V> for SideBySide<'_, 'r> {
     }
 }
 
+/// The logarithms of a lane, scaled. Not compiled for any instruction set: what one has to gather
+/// numbers from memory takes longer than to load them.
+#[inline(never)]
+fn of_lane(logs: &[[f32; LANES]], lane: usize, scale: f32) -> [f32; 16] {
+    let mut of_lane = [0.0; 16];
+    for (of_lane, logs) in of_lane.iter_mut().zip(logs) {
+        *of_lane = logs[lane] * scale;
+    }
+    of_lane
+}
+
 /// What belongs to a row, or to all.
 fn of_row<T: Copy>(values: &[T], row: usize) -> T {
     match values {
@@ -436,13 +447,9 @@ impl Group<'_, '_> {
                 }
                 vector.transpose(&mut square);
                 for (lane, row) in (lanes..rows.len()).zip(rows.start + lanes..).take(V::LANES) {
-                    let mut extras = [0.0; 16];
-                    if soft {
-                        for (extra, logs) in extras.iter_mut().zip(&logs[first..]) {
-                            *extra = logs[lane] * joins.log_scale;
-                        }
-                    }
-                    let (values, extras) = (square[lane - lanes], soft.then_some(&extras[..]));
+                    let values = square[lane - lanes];
+                    let extras = soft.then(|| of_lane(&logs[first..], lane, joins.log_scale));
+                    let extras = extras.as_ref().map(|extras| &extras[..]);
                     apply(vector, (row, at + first), extras, epilogue, [[values]]);
                 }
             }

@@ -194,14 +194,14 @@ impl<V: Shorts> Sums<V> {
         }
         vector.store_short(won, &mut wins);
         if zeros > 0 {
-            let mut decays = [0.0; 64];
-            for (decays, from) in decays.chunks_exact_mut(V::LANES).zip(self.decays) {
-                vector.store_float(from, decays);
-            }
-            for ((sum, won), decay) in sums.iter_mut().zip(wins).zip(decays).take(V::SHORTS) {
-                // The decays are eighths, and a division by 8 is exact.
-                let term = term(i32::from(won).abs(), decay / 8.0, self.bits);
-                *sum += zeros as u64 * term as u64;
+            let distances = vector.widen(self.largest);
+            for (i, (distances, decays)) in distances.into_iter().zip(self.decays).enumerate() {
+                let mut of_zero = [0; 16];
+                let of_zero = &mut of_zero[..V::LANES];
+                vector.store_int(terms(vector, distances, decays, &self.eighths), of_zero);
+                for (sum, &term) in sums[i * V::LANES..].iter_mut().zip(&*of_zero) {
+                    *sum += zeros as u64 * term as u64;
+                }
             }
         }
         for ((to, sum), won) in to.iter_mut().zip(sums).zip(wins).take(V::SHORTS) {
