@@ -46,8 +46,7 @@ const BEHIND: usize = 16;
 
 impl Preparation {
     /// How many of [`SAMPLE`] inputs may be large for an order to pay, for a batch of so many rows
-    /// with so many outputs. By costs in cycles that were measured on a Zen 3 core, where they meet
-    /// what was faster for all shapes and inputs of the benchmark but for a few percent.
+    /// with so many outputs. By costs in cycles that were fitted to what was measured on a Zen 3 core.
     pub fn large(&self, rows: usize, outputs: usize) -> usize {
         let (panels, block) = (outputs as f32 / PANEL as f32, self.block as f32);
         // Per input and panel: all of them, in tiles or for a single row; those in order.
