@@ -190,7 +190,9 @@ pub(crate) trait SplitStep: Sync {
     fn bytes_of(&self, panels: Range<usize>) -> Range<usize>;
 
     /// What must be done once before panels are computed.
-    fn before(&self, input: &Rows<'_>, per_row: &mut PerRow);
+    fn before(&self, input: &Rows<'_>, per_row: &mut PerRow) {
+        let _ = (input, per_row);
+    }
 
     /// Computes the outputs of some panels of all rows, and puts them at the beginning of the output
     /// rows. `own` is the thread's.
@@ -202,4 +204,12 @@ pub(crate) trait SplitStep: Sync {
         own: &mut Own,
         panels: Range<usize>,
     );
+
+    /// Computes all panels: what [`Step::run`] does.
+    fn run_all(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) {
+        self.before(&input, per_row);
+        let mut own = core::mem::take(&mut per_row.own);
+        self.run_panels(input, output, per_row, &mut own, 0..self.panels());
+        per_row.own = own;
+    }
 }

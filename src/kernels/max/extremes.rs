@@ -8,6 +8,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "r and v say which row and vector")]
 
+use super::join::Products;
 use super::prepare::Order;
 use super::{Aggregate, Extremes, PANEL, Shorts};
 use crate::kernels::vector::Op;
@@ -88,10 +89,7 @@ const STEP: usize = 32;
 
 /// A single row, the largest inputs first. Answers how many were used.
 pub(super) struct Sorted<'a, const BOTH: bool> {
-    /// `[input][width]`
-    pub weights: &'a [u8],
-    pub width: usize,
-    pub pairs: &'a [i32],
+    pub products: Products<'a>,
     pub order: Order<'a>,
     /// The largest magnitude of each output's weights.
     pub widest: &'a [i16],
@@ -125,7 +123,7 @@ impl<V: Shorts, const BOTH: bool> Op<V> for Sorted<'_, BOTH> {
 
     #[inline(always)]
     fn run(self, vector: V) -> usize {
-        match self.width / V::SHORTS {
+        match self.products.width / V::SHORTS {
             1 => self.vectors::<V, 1>(vector),
             2 => self.vectors::<V, 2>(vector),
             3 => self.vectors::<V, 3>(vector),
@@ -137,7 +135,8 @@ impl<V: Shorts, const BOTH: bool> Op<V> for Sorted<'_, BOTH> {
 impl<const BOTH: bool> Sorted<'_, BOTH> {
     #[inline(always)]
     fn vectors<V: Shorts, const N: usize>(self, vector: V) -> usize {
-        let Self { weights, width, pairs, order, widest, exit, extremes } = self;
+        let Self { products, order, widest, exit, extremes } = self;
+        let Products { weights, width, pairs } = products;
         assert!(width == N * V::SHORTS && width <= PANEL);
         // Inputs that are not listed have products of 0.
         let complete = order.listed.len() == pairs.len();

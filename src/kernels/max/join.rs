@@ -44,10 +44,9 @@ impl<V: Shorts> Op<V> for Join<'_> {
                 let first = first_of(vector, &products, at, [high, low], tied);
                 won = select(vector, tied, first, won);
             }
-            if let Some(other) = other {
-                outputs.add(vector, at, other);
+            for values in [Some(won), other].into_iter().flatten() {
+                add(vector, values, &mut outputs.integers[at..]);
             }
-            outputs.add(vector, at, won);
             vector.store_short(won, &mut extremes.high[at..]);
         }
     }
@@ -94,7 +93,7 @@ pub(super) fn magnitude_tie<V: Shorts>(
 
 /// `mask ? a : b`
 #[inline(always)]
-pub(super) fn select<V: Shorts>(vector: V, mask: V::Short, a: V::Short, b: V::Short) -> V::Short {
+fn select<V: Shorts>(vector: V, mask: V::Short, a: V::Short, b: V::Short) -> V::Short {
     vector.add_short(b, vector.and_short(mask, vector.sub_short(a, b)))
 }
 
@@ -124,13 +123,11 @@ fn first_of<V: Shorts>(
     first
 }
 
-impl Outputs {
-    /// Adds a vector to the integers.
-    #[inline(always)]
-    pub fn add<V: Shorts>(&mut self, vector: V, at: usize, values: V::Short) {
-        for (i, values) in vector.widen(values).into_iter().enumerate() {
-            let integers = &mut self.integers[at + i * V::LANES..][..V::LANES];
-            vector.store_int(vector.add(vector.load_int(integers), values), integers);
-        }
+/// Adds a vector to the first integers.
+#[inline(always)]
+pub(super) fn add<V: Shorts>(vector: V, values: V::Short, integers: &mut [i32]) {
+    for (i, values) in vector.widen(values).into_iter().enumerate() {
+        let integers = &mut integers[i * V::LANES..][..V::LANES];
+        vector.store_int(vector.add(vector.load_int(integers), values), integers);
     }
 }

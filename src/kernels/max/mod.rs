@@ -93,6 +93,11 @@ impl Aggregate {
         matches!(self, Aggregate::Max | Aggregate::Min)
     }
 
+    /// Whether logarithms are added.
+    pub(crate) const fn is_soft(&self) -> bool {
+        matches!(self, Aggregate::SoftAbsMax { .. })
+    }
+
     /// Its parameter; 0 if it has none.
     pub(crate) const fn alpha(&self) -> f32 {
         match self {
@@ -249,10 +254,9 @@ impl Panel<'_> {
         let prepared: [Row<'_>; ROWS] = core::array::from_fn(row);
         let constants = &constants[self.number * PANEL..];
         let width = packed.width(self.number);
-        let is_soft = matches!(aggregate, Aggregate::SoftAbsMax { .. });
         for outputs in &mut outputs[..count] {
             outputs.integers[..width].copy_from_slice(&constants[..width]);
-            if is_soft {
+            if aggregate.is_soft() {
                 outputs.logs = [0.0; PANEL];
             }
         }
@@ -325,27 +329,10 @@ impl Panel<'_> {
         widest: &[i16],
         extremes: &mut Extremes,
     ) -> usize {
-        let Products { weights, width, pairs } = products;
         let exit = Exit::of(self.joins.aggregate);
         match self.joins.aggregate.is_one_sided() {
-            true => vector.vectorize(Sorted::<false> {
-                weights,
-                width,
-                pairs,
-                order,
-                widest,
-                exit,
-                extremes,
-            }),
-            false => vector.vectorize(Sorted::<true> {
-                weights,
-                width,
-                pairs,
-                order,
-                widest,
-                exit,
-                extremes,
-            }),
+            true => vector.vectorize(Sorted::<false> { products, order, widest, exit, extremes }),
+            false => vector.vectorize(Sorted::<true> { products, order, widest, exit, extremes }),
         }
     }
 }
@@ -366,7 +353,7 @@ impl<V: Shorts> Op<V> for Finish<'_, '_> {
     #[inline(always)]
     fn run(self, vector: V) {
         let Self { joins, at: (row, first), width, outputs, epilogue } = self;
-        let soft = matches!(joins.aggregate, Aggregate::SoftAbsMax { .. });
+        let soft = joins.aggregate.is_soft();
         if soft {
             for log in &mut outputs.logs {
                 *log *= joins.log_scale;

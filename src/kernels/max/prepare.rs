@@ -91,7 +91,7 @@ impl Preparation {
 /// A part of a block's order.
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
-pub(in crate::kernels) struct Level {
+struct Level {
     /// Where it ends in the block's order.
     end: u32,
     /// The largest magnitude that an input of this level, or of those that follow, can have.

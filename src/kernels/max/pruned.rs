@@ -13,7 +13,7 @@
 use core::ops::Range;
 
 use super::extremes::{Exit, open};
-use super::join::{joined, magnitude_tie};
+use super::join::{add, joined, magnitude_tie};
 use super::soft::{self, Sums, decay};
 use super::{Aggregate, Epilogue, Joins, PANEL, Shorts, apply};
 use crate::kernels::proven;
@@ -392,10 +392,7 @@ impl Group<'_, '_> {
             won = self.first_of(vector, segment, won, tied);
         }
         for values in [Some(won), other].into_iter().flatten() {
-            for (i, values) in vector.widen(values).into_iter().enumerate() {
-                let integers = &mut integers[i * V::LANES..][..V::LANES];
-                vector.store_int(vector.add(vector.load_int(integers), values), integers);
-            }
+            add(vector, values, integers);
         }
         (won, used)
     }
@@ -438,7 +435,7 @@ impl Group<'_, '_> {
         width: usize,
     ) {
         let Self { joins, rows, at, epilogue, .. } = self;
-        let soft = matches!(joins.aggregate, Aggregate::SoftAbsMax { .. });
+        let soft = joins.aggregate.is_soft();
         for first in (0..width).step_by(V::LANES) {
             for lanes in (0..rows.len()).step_by(V::LANES) {
                 let mut square = [vector.int(0); 16];

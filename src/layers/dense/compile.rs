@@ -174,10 +174,7 @@ impl Step for DenseStep {
     }
 
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        self.before(&input, per_row);
-        let mut own = core::mem::take(&mut per_row.own);
-        self.run_panels(input, output, per_row, &mut own, 0..self.panels());
-        per_row.own = own;
+        self.run_all(input, output, per_row);
         Ok(())
     }
 }

@@ -180,9 +180,7 @@ impl Step for MaxStep {
     }
 
     fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
-        let mut own = core::mem::take(&mut per_row.own);
-        self.run_panels(input, output, per_row, &mut own, 0..self.panels());
-        per_row.own = own;
+        self.run_all(input, output, per_row);
         Ok(())
     }
 }
@@ -196,8 +194,6 @@ impl SplitStep for MaxStep {
         let byte = |panel: usize| (panel * PANEL).min(self.outputs) * self.output.bytes();
         byte(panels.start)..byte(panels.end)
     }
-
-    fn before(&self, _: &Rows<'_>, _: &mut PerRow) {}
 
     fn run_panels(
         &self,

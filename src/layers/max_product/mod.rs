@@ -447,7 +447,7 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
                 extras.push(log * self.real_log());
             }
         }
-        if !matches!(self.aggregate, Aggregate::SoftAbsMax { .. }) {
+        if !self.aggregate.is_soft() {
             extras.clear();
         }
         Ok(self.channels.reference_finish(&integers, &extras, &params))
