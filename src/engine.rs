@@ -3,22 +3,26 @@
 //! ```text
 //! for each part of the batch                    (one per thread)
 //!   for each chunk of its rows                  (sized for the cache)
-//!     for each step: one buffer of rows -> the other
+//!     for each step: buffers of rows -> another buffer
 //! ```
 //! Rows never meet, so neither split changes a bit of the result. A batch of few rows is split by
 //! outputs instead, in `by_outputs.rs`.
 
 mod by_outputs;
+mod plan;
 mod profile;
 
 pub use profile::StepInfo;
 
+use plan::{Plan, Slot, Source, Stage};
+
 use crate::error::{Error, Result};
+use crate::graph::TensorId;
 use crate::kernels::{self, Kernel};
-use crate::layers::{EarlyExit, Layer, Place};
-use crate::model::Model;
+use crate::layers::{EarlyExit, MAX_ARITY};
+use crate::model::{Model, count_rows, single};
 use crate::pack::{Line, aligned};
-use crate::step::{Form, Own, PerRow, Rows, RowsMut, Step, stride};
+use crate::step::{Own, PerRow, Rows, RowsMut, Step, stride};
 use crate::tensor::{Element, Output, TensorType, Values};
 
 /// Work for a thread, in operations on vectors as [`Kernel::cost`] counts them. With less, waking
@@ -60,9 +64,11 @@ const TILE_ROWS: usize = 12;
 pub struct Engine {
     /// One for each layer.
     kernels: Vec<&'static Kernel>,
-    steps: Vec<Box<dyn Step>>,
-    input: TensorType,
-    output: TensorType,
+    stages: Vec<Stage>,
+    inputs: Vec<TensorType>,
+    outputs: Vec<TensorType>,
+    /// How many buffers lie between the steps.
+    buffers: usize,
     threads: usize,
     /// Bytes of a row between steps, at the widest.
     row_bytes: usize,
@@ -90,8 +96,8 @@ pub struct Scratch {
 
 #[derive(Debug)]
 struct Arena {
-    /// Steps read from one and write to the other.
-    buffers: [Vec<Line>; 2],
+    /// Steps read from some and write to another.
+    buffers: Vec<Vec<Line>>,
     per_row: PerRow,
 }
 
@@ -128,56 +134,36 @@ impl Engine {
         kernel: Option<&'static Kernel>,
         early_exit: EarlyExit,
     ) -> Result<Self> {
-        let kernels: Vec<&'static Kernel> = model
-            .layers()
-            .map(|(layer, input, output)| {
-                kernel.unwrap_or_else(|| match layer {
-                    Layer::Dense(_) => kernels::best_for(input.width, output.width),
-                    _ => kernels::best(),
-                })
-            })
-            .collect();
-        // Rows have the form that the layer which reads them wants, but for the caller's.
-        let inner = |i: usize| Form { flip: kernels[i].technique().flip() };
-        let outer = |of: TensorType| match of.element {
-            Element::Int8(params) => Form::of(params.kind()),
-            _ => inner(0),
-        };
-        let mut steps = Vec::new();
-        let last = model.layers().len() - 1;
-        for (i, (layer, input, output)) in model.layers().enumerate() {
-            let place = Place {
-                kernel: kernels[i],
-                input,
-                input_form: if i == 0 { outer(input) } else { inner(i) },
-                output_form: if i == last { outer(output) } else { inner(i + 1) },
-                tight: i == 0,
-                early_exit,
-            };
-            layer.compile(&place, &mut steps)?;
-        }
-        let between = &steps[..steps.len() - 1];
-        let row_bytes = between.iter().map(|step| stride(step.row_bytes())).max().unwrap_or(0);
-        let products: usize = steps.iter().map(|step| step.products()).sum();
-        let input_bytes = match model.input().element {
-            Element::Int8(_) => model.input().row_bytes(),
+        let Plan { kernels, stages, buffers } = Plan::new(model, kernel, early_exit)?;
+        let steps = || stages.iter().map(|stage| &stage.step);
+        let between = stages.iter().filter(|stage| matches!(stage.to, Slot::Buffer(_)));
+        let row_bytes = between.map(|stage| stride(stage.step.row_bytes())).max().unwrap_or(0);
+        let products: usize = steps().map(|step| step.products()).sum();
+        let types = |ids: &[TensorId]| ids.iter().map(|&id| model.tensor_type(id)).collect();
+        let inputs: Vec<TensorType> = types(&model.inputs().collect::<Vec<_>>());
+        let bytes = |input: &TensorType| match input.element {
+            Element::Int8(_) => input.row_bytes(),
             _ => 0, // read once, by the step that quantizes
         };
+        let input_bytes = inputs.iter().map(bytes).max().unwrap_or(0);
         let chunk_bytes = (products / 8).clamp(CHUNK_BYTES, 4 * CHUNK_BYTES);
+        // Two buffers are under way in a network without branches.
+        let chunk_bytes = chunk_bytes / buffers.div_ceil(2).max(1);
         let chunk = chunk_bytes / row_bytes.max(input_bytes).max(512);
         Ok(Self {
-            kernels,
-            input: model.input(),
-            output: model.output(),
             threads: default_threads(),
             row_bytes,
             chunk: if chunk > TILE_ROWS { chunk - chunk % TILE_ROWS } else { chunk.max(1) },
-            whole_batch: steps.iter().any(|step| step.whole_batch()),
+            whole_batch: steps().any(|step| step.whole_batch()),
             products,
-            cost: steps.iter().map(|step| step.cost()).sum(),
-            listed: steps.iter().map(|step| step.listed().max(step.room())).max().unwrap_or(0),
-            room: steps.iter().map(|step| step.room()).max().unwrap_or(0),
-            steps,
+            cost: steps().map(|step| step.cost()).sum(),
+            listed: steps().map(|step| step.listed().max(step.room())).max().unwrap_or(0),
+            room: steps().map(|step| step.room()).max().unwrap_or(0),
+            inputs,
+            outputs: types(model.outputs()),
+            buffers,
+            kernels,
+            stages,
         })
     }
 
@@ -202,14 +188,14 @@ impl Engine {
         &self.kernels
     }
 
-    /// The type of input rows.
+    /// The type of the input's rows; of several inputs, the first one's.
     pub fn input(&self) -> TensorType {
-        self.input
+        self.inputs[0]
     }
 
-    /// The type of output rows.
+    /// The type of the output's rows; of several outputs, the first one's.
     pub fn output(&self) -> TensorType {
-        self.output
+        self.outputs[0]
     }
 
     /// How many threads a batch may use.
@@ -241,7 +227,9 @@ impl Engine {
     pub fn scratch_for(&self, rows: usize) -> Scratch {
         let rows = rows.max(1);
         let arena = || Arena {
-            buffers: [(); 2].map(|()| aligned(rows.saturating_mul(self.row_bytes))),
+            buffers: (0..self.buffers)
+                .map(|_| aligned(rows.saturating_mul(self.row_bytes)))
+                .collect(),
             per_row: PerRow {
                 first: 0,
                 scales: vec![0.0; rows],
@@ -272,8 +260,38 @@ impl Engine {
         output: impl Into<Output<'o>>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let input = input.into();
-        let batch = self.batch(&input, output.into(), scratch)?;
+        if self.inputs.len() != 1 || self.outputs.len() != 1 {
+            return Err(single(self.inputs.len(), self.outputs.len()));
+        }
+        let (input, mut output) = (input.into(), output.into());
+        let inputs = std::slice::from_ref(&input);
+        let rows = self.check(inputs, std::slice::from_ref(&output), scratch)?;
+        let outputs = Parts::One(output.bytes());
+        self.run_batch(Batch { inputs, outputs, rows, first: 0 }, scratch)
+    }
+
+    /// Runs the rows of all inputs of a network through it, into all its outputs: what
+    /// [`Engine::run`] does for one of each. All have the same number of rows.
+    ///
+    /// It allocates a list of the outputs, once for each chunk of rows, where there are several.
+    ///
+    /// # Errors
+    /// Those of [`Engine::run`]; and there must be as many of both as the model has.
+    pub fn run_all(
+        &self,
+        inputs: &[Values<'_>],
+        outputs: &mut [Output<'_>],
+        scratch: &mut Scratch,
+    ) -> Result<()> {
+        let rows = self.check(inputs, outputs, scratch)?;
+        let outputs = match outputs {
+            [output] => Parts::One(output.bytes()),
+            outputs => Parts::Several(outputs.iter_mut().map(Output::bytes).collect()),
+        };
+        self.run_batch(Batch { inputs, outputs, rows, first: 0 }, scratch)
+    }
+
+    fn run_batch(&self, batch: Batch<'_>, scratch: &mut Scratch) -> Result<()> {
         let threads = self.threads.min(scratch.arenas.len());
         let parts = (batch.rows.saturating_mul(self.cost) / COST_PER_THREAD).clamp(1, threads);
         if parts > 1 && (self.whole_batch || batch.rows < ROWS_PER_THREAD * parts) {
@@ -283,22 +301,25 @@ impl Engine {
         self.parts(batch, &mut scratch.arenas[..parts])
     }
 
-    /// Checks what a caller gives against the model and the scratch.
-    fn batch<'b>(
+    /// Checks what a caller gives against the model and the scratch; answers the number of rows.
+    fn check(
         &self,
-        input: &'b Values<'_>,
-        output: Output<'b>,
+        inputs: &[Values<'_>],
+        outputs: &[Output<'_>],
         scratch: &Scratch,
-    ) -> Result<Batch<'b>> {
-        let rows = self.input.rows(input, "input")?;
-        let output_rows = self.output.rows_of(output.rust_type(), output.len(), "output")?;
+    ) -> Result<usize> {
+        let rows = count_rows(&self.inputs, inputs, "input", |of, v, what| of.rows(v, what))?;
+        let output_rows = count_rows(&self.outputs, outputs, "output", |of, output, what| {
+            of.rows_of(output.rust_type(), output.len(), what)
+        })?;
         if rows != output_rows {
             return Err(Error::input(format!(
                 "{rows} input rows, but room for {output_rows} output rows"
             )));
         }
         let arena = &scratch.arenas[0];
-        if !arena.holds(1, self.row_bytes) || arena.per_row.own.list.len() < self.room {
+        let fits = arena.buffers.len() >= self.buffers && arena.holds(1, self.row_bytes);
+        if !fits || arena.per_row.own.list.len() < self.room {
             return Err(Error::input("the scratch was made by an engine with narrower rows"));
         }
         if self.whole_batch && !arena.holds(rows, self.row_bytes) {
@@ -307,19 +328,7 @@ impl Engine {
                 "a batch of {rows} rows is quantized per tensor, but the scratch holds {capacity}"
             )));
         }
-        let input = match input {
-            Values::F32(values) => bytemuck::cast_slice(values),
-            Values::U32(values) => bytemuck::cast_slice(values),
-            Values::I8(values) => bytemuck::cast_slice(values),
-            Values::U8(values) => values,
-        };
-        let output = match output {
-            Output::F32(values) => bytemuck::cast_slice_mut(values),
-            Output::U32(values) => bytemuck::cast_slice_mut(values),
-            Output::I8(values) => bytemuck::cast_slice_mut(values),
-            Output::U8(values) => values,
-        };
-        Ok(Batch { input, output, rows, first: 0 })
+        Ok(rows)
     }
 
     /// Splits a batch over as many threads as there are arenas.
@@ -332,8 +341,8 @@ impl Engine {
             let (first, second) = rayon::join(|| self.parts(first, a), || self.parts(second, b));
             return first.and(second);
         }
-        self.chunks(batch, &mut arenas[0], |step, input, output, per_row| {
-            step.run(input, output, per_row)
+        self.chunks(batch, &mut arenas[0], |step, inputs, output, per_row| {
+            step.run(inputs, output, per_row)
         })
     }
 
@@ -342,7 +351,7 @@ impl Engine {
         &self,
         batch: Batch<'_>,
         arena: &mut Arena,
-        mut each: impl FnMut(&dyn Step, Rows<'_>, RowsMut<'_>, &mut PerRow) -> Result<()>,
+        mut each: impl FnMut(&dyn Step, &[Rows<'_>], RowsMut<'_>, &mut PerRow) -> Result<()>,
     ) -> Result<()> {
         if arena.holds(batch.rows, self.row_bytes) {
             return self.chunk(batch, arena, &mut each);
@@ -361,43 +370,60 @@ impl Engine {
 
     /// The first `rows` rows of a batch, and the others.
     fn split<'b>(&self, batch: Batch<'b>, rows: usize) -> (Batch<'b>, Batch<'b>) {
-        let Batch { input, output, first, .. } = batch;
-        let (input, input_rest) = input.split_at(rows * self.input.row_bytes());
-        let (output, output_rest) = output.split_at_mut(rows * self.output.row_bytes());
+        let Batch { inputs, outputs, first, .. } = batch;
+        let (outputs, rest_outputs) = outputs.split(rows, &self.outputs);
         let rest = batch.rows - rows;
         (
-            Batch { input, output, rows, first },
-            Batch { input: input_rest, output: output_rest, rows: rest, first: first + rows },
+            Batch { inputs, outputs, rows, first },
+            Batch { inputs, outputs: rest_outputs, rows: rest, first: first + rows },
         )
     }
 
     /// Runs all steps on rows that fit an arena.
     fn chunk(
         &self,
-        batch: Batch<'_>,
+        mut batch: Batch<'_>,
         arena: &mut Arena,
-        mut each: impl FnMut(&dyn Step, Rows<'_>, RowsMut<'_>, &mut PerRow) -> Result<()>,
+        mut each: impl FnMut(&dyn Step, &[Rows<'_>], RowsMut<'_>, &mut PerRow) -> Result<()>,
     ) -> Result<()> {
         let count = batch.rows;
         arena.per_row.first = batch.first;
-        let mut output = Some(batch.output);
-        let mut stride_in = self.input.row_bytes();
-        for (i, step) in self.steps.iter().enumerate() {
-            let [a, b] = &mut arena.buffers;
-            let (from, to) = if i % 2 == 0 { (b, a) } else { (a, b) };
-            let from = if i == 0 { batch.input } else { bytemuck::cast_slice(from) };
-            let input = Rows { bytes: from, stride: stride_in, count };
-            let output = if i + 1 < self.steps.len() {
-                let stride = stride(step.row_bytes());
-                stride_in = stride;
-                let bytes = bytemuck::cast_slice_mut(to);
-                RowsMut { bytes, stride, width: stride, count }
-            } else {
-                let stride = self.output.row_bytes();
-                let bytes = output.take().expect("one step is the last");
-                RowsMut { bytes, stride, width: stride, count }
+        for Stage { step, from, to } in &self.stages {
+            // No step reads what it writes to.
+            let mut taken = match to {
+                Slot::Buffer(i) => core::mem::take(&mut arena.buffers[*i]),
+                Slot::Caller(_) => Vec::new(),
             };
-            each(&**step, input, output, &mut arena.per_row)?;
+            let output = match to {
+                Slot::Buffer(_) => {
+                    let stride = stride(step.row_bytes());
+                    let bytes = bytemuck::cast_slice_mut(&mut taken);
+                    RowsMut { bytes, stride, width: stride, count }
+                }
+                Slot::Caller(i) => {
+                    let stride = self.outputs[*i].row_bytes();
+                    RowsMut { bytes: batch.outputs.get(*i), stride, width: stride, count }
+                }
+            };
+            let rows = |source: &Source| {
+                let bytes = match source.slot {
+                    Slot::Buffer(i) => bytemuck::cast_slice(&arena.buffers[i]),
+                    Slot::Caller(i) => &batch.inputs[i].bytes()[batch.first * source.stride..],
+                };
+                Rows { bytes, stride: source.stride, count }
+            };
+            let done = match &from[..] {
+                [one] => each(&**step, &[rows(one)], output, &mut arena.per_row),
+                many => {
+                    let mut all = [rows(&many[0]); MAX_ARITY];
+                    all.iter_mut().zip(many).for_each(|(all, source)| *all = rows(source));
+                    each(&**step, &all[..many.len()], output, &mut arena.per_row)
+                }
+            };
+            if let Slot::Buffer(i) = to {
+                arena.buffers[*i] = taken;
+            }
+            done?;
         }
         Ok(())
     }
@@ -405,11 +431,44 @@ impl Engine {
 
 /// Rows of a caller's batch.
 struct Batch<'a> {
-    input: &'a [u8],
-    output: &'a mut [u8],
+    /// All rows of the caller's.
+    inputs: &'a [Values<'a>],
+    /// Those of the batch.
+    outputs: Parts<'a>,
     rows: usize,
     /// The first row's place among the caller's.
     first: usize,
+}
+
+/// The rows of each output: a single one needs no list.
+enum Parts<'a> {
+    One(&'a mut [u8]),
+    Several(Vec<&'a mut [u8]>),
+}
+
+impl<'a> Parts<'a> {
+    fn get(&mut self, output: usize) -> &mut [u8] {
+        match self {
+            Parts::One(bytes) => bytes,
+            Parts::Several(outputs) => outputs[output],
+        }
+    }
+
+    /// The first `rows` rows of outputs of these types, and the others.
+    fn split(self, rows: usize, types: &[TensorType]) -> (Self, Self) {
+        match self {
+            Parts::One(bytes) => {
+                let (first, rest) = bytes.split_at_mut(rows * types[0].row_bytes());
+                (Parts::One(first), Parts::One(rest))
+            }
+            Parts::Several(outputs) => {
+                let of = outputs.into_iter().zip(types);
+                let (first, rest) =
+                    of.map(|(bytes, of)| bytes.split_at_mut(rows * of.row_bytes())).unzip();
+                (Parts::Several(first), Parts::Several(rest))
+            }
+        }
+    }
 }
 
 impl Scratch {
@@ -425,7 +484,7 @@ impl Arena {
     /// notice.
     fn holds(&self, rows: usize, row_bytes: usize) -> bool {
         let bytes = rows.saturating_mul(row_bytes);
-        rows <= self.per_row.sums.len() && bytes <= 64 * self.buffers[0].len()
+        rows <= self.per_row.sums.len() && bytes <= 64 * self.room()
     }
 
     /// How many rows fit.
@@ -433,8 +492,13 @@ impl Arena {
         let rows = self.per_row.sums.len();
         match row_bytes {
             0 => rows,
-            _ => rows.min(64 * self.buffers[0].len() / row_bytes),
+            _ => rows.min(64 * self.room() / row_bytes),
         }
+    }
+
+    /// Lines of a buffer.
+    fn room(&self) -> usize {
+        self.buffers.first().map_or(0, Vec::len)
     }
 }
 

@@ -10,6 +10,7 @@
 mod engine;
 mod error;
 mod format;
+mod graph;
 pub mod kernels;
 pub mod layers;
 mod model;
@@ -21,6 +22,7 @@ mod tensor;
 
 pub use engine::{Engine, Scratch, StepInfo};
 pub use error::{Error, ErrorKind, Result};
+pub use graph::{GraphBuilder, MAX_INPUTS, NodeRef, TensorId};
 pub use model::{Golden, MAX_LAYERS, MAX_NAME_BYTES, MAX_WIDTH, Model, ModelBuilder};
 pub use pack::{PackedMatrix, WeightLayout};
 pub use tensor::{Element, Output, TensorType, Values};

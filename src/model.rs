@@ -3,8 +3,9 @@
 use std::borrow::Cow;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::{GraphBuilder, Node, NodeRef, Tensor, TensorId};
 use crate::layers::Layer;
-use crate::tensor::{Element, TensorType, Values};
+use crate::tensor::{TensorType, Values};
 
 /// Elements that a row may have at most.
 pub const MAX_WIDTH: usize = 1 << 20;
@@ -12,63 +13,64 @@ pub const MAX_WIDTH: usize = 1 << 20;
 /// Layers that a model may have at most.
 pub const MAX_LAYERS: usize = 1024;
 
-/// Bytes that a model's name may have at most.
+/// Bytes that a name may have at most: a model's, or a tensor's.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// A network: a name, the type of its input rows, and its layers. Every value of this type has
-/// been validated: types fit from layer to layer, scales are numbers, no sum can leave `i32`.
+/// A network: a name, its inputs, its layers, and which tensors it answers. Every value of this type
+/// has been validated: types fit from layer to layer, scales are numbers, no sum can leave `i32`.
 ///
 /// Weights may be borrowed from the bytes a model was read from, for `'a`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Model<'a> {
     name: Cow<'a, str>,
-    layers: Vec<Layer<'a>>,
-    /// The input's type, then the type of each layer's output.
-    types: Vec<TensorType>,
+    /// The inputs, then what each layer gives.
+    tensors: Vec<Tensor<'a>>,
+    nodes: Vec<Node<'a>>,
+    outputs: Vec<TensorId>,
     golden: Option<Golden<'a>>,
 }
 
-/// Input rows and the output rows they must give, bit by bit, on every machine.
+/// Rows of each input, and the rows of each output that they must give, bit by bit, on every machine.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Golden<'a> {
-    /// The input rows.
-    pub input: Values<'a>,
-    /// The output rows.
-    pub output: Values<'a>,
+    /// The rows of each input.
+    pub inputs: Vec<Values<'a>>,
+    /// The rows of each output.
+    pub outputs: Vec<Values<'a>>,
+}
+
+impl Golden<'_> {
+    /// A number that differs, in all likelihood, when any bit of the outputs does.
+    pub fn digest(&self) -> u64 {
+        match &self.outputs[..] {
+            [output] => output.digest(),
+            outputs => {
+                let bytes: Vec<u8> = outputs.iter().flat_map(Values::to_le_bytes).collect();
+                Values::U8(bytes.into()).digest()
+            }
+        }
+    }
 }
 
 impl<'a> Model<'a> {
-    /// Starts a model with this name, for input rows of this type.
+    /// Starts a network whose layers stand in a row, with this name, for input rows of this type.
     pub fn builder(name: impl Into<Cow<'a, str>>, input: TensorType) -> ModelBuilder<'a> {
         ModelBuilder { name: name.into(), input, layers: Vec::new() }
     }
 
-    /// Joins parts into a model, if they make one. What reader and builder both go through.
-    pub(crate) fn validated(
+    /// Starts a network of any form, with this name.
+    pub fn graph(name: impl Into<Cow<'a, str>>) -> GraphBuilder<'a> {
+        GraphBuilder::new(name.into())
+    }
+
+    /// Joins parts that a [`GraphBuilder`] has checked.
+    pub(crate) fn joined(
         name: Cow<'a, str>,
-        input: TensorType,
-        layers: Vec<Layer<'a>>,
-    ) -> Result<Self> {
-        if name.len() > MAX_NAME_BYTES {
-            let message = format!("a name of {} bytes, more than {MAX_NAME_BYTES}", name.len());
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
-        check_width(&input).map_err(|e| e.at("input"))?;
-        if input.element == Element::Index {
-            return Err(Error::model(
-                "input: positions are what models answer, not what they take",
-            ));
-        }
-        check_layer_count(layers.len())?;
-        let mut types = vec![input];
-        for (i, layer) in layers.iter().enumerate() {
-            let output = layer
-                .output(&types[i])
-                .and_then(|output| check_width(&output).map(|()| output))
-                .map_err(|e| e.at(format!("layer {i} ({})", layer.name())))?;
-            types.push(output);
-        }
-        Ok(Self { name, layers, types, golden: None })
+        tensors: Vec<Tensor<'a>>,
+        nodes: Vec<Node<'a>>,
+        outputs: Vec<TensorId>,
+    ) -> Self {
+        Self { name, tensors, nodes, outputs, golden: None }
     }
 
     /// The same model with a golden pair, if it has the model's types. What reader and
@@ -84,23 +86,79 @@ impl<'a> Model<'a> {
         &self.name
     }
 
-    /// The type of input rows.
+    /// The same model under another name.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`] for a name of more than [`MAX_NAME_BYTES`] bytes.
+    pub fn with_name(mut self, name: impl Into<Cow<'a, str>>) -> Result<Self> {
+        self.name = name.into();
+        crate::graph::check_name(&self.name)?;
+        Ok(self)
+    }
+
+    /// The type of the input's rows; of several inputs, the first one's.
     pub fn input(&self) -> TensorType {
-        self.types[0]
+        self.tensors[0].of
     }
 
-    /// The type of output rows.
+    /// The type of the output's rows; of several outputs, the first one's.
     pub fn output(&self) -> TensorType {
-        self.types[self.layers.len()]
+        self.tensor_type(self.outputs[0])
     }
 
-    /// The layers, each with the types of its input and of its output.
+    /// The inputs.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = TensorId> + use<> {
+        (0..self.input_count()).map(TensorId::new)
+    }
+
+    /// The outputs, each a tensor of its own.
+    pub fn outputs(&self) -> &[TensorId] {
+        &self.outputs
+    }
+
+    /// All tensors: the inputs, then what each layer gives.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = TensorId> + use<> {
+        (0..self.tensors.len()).map(TensorId::new)
+    }
+
+    /// The type of a tensor's rows.
+    ///
+    /// # Panics
+    /// If the tensor is not this model's.
+    pub fn tensor_type(&self, tensor: TensorId) -> TensorType {
+        self.tensors[tensor.index()].of
+    }
+
+    /// The name of a tensor, and of the layer that gives it; empty if it has none.
+    ///
+    /// # Panics
+    /// If the tensor is not this model's.
+    pub fn tensor_name(&self, tensor: TensorId) -> &str {
+        &self.tensors[tensor.index()].name
+    }
+
+    /// The layers, each with the types of its (first) input and of its output.
     pub fn layers(&self) -> impl ExactSizeIterator<Item = (&Layer<'a>, TensorType, TensorType)> {
-        let types = self.types.iter().zip(&self.types[1..]);
-        self.layers.iter().zip(types).map(|(layer, (input, output))| (layer, *input, *output))
+        self.nodes().map(|NodeRef { layer, inputs, output }| {
+            (layer, self.tensor_type(inputs[0]), self.tensor_type(output))
+        })
     }
 
-    /// The embedded pair of input and output, if there is one.
+    /// The layers, each with the tensors it takes and gives.
+    pub fn nodes(&self) -> impl ExactSizeIterator<Item = NodeRef<'_, 'a>> {
+        let first = self.input_count();
+        self.nodes.iter().enumerate().map(move |(i, node)| NodeRef {
+            layer: &node.layer,
+            inputs: &node.inputs,
+            output: TensorId::new(first + i),
+        })
+    }
+
+    fn input_count(&self) -> usize {
+        self.tensors.len() - self.nodes.len()
+    }
+
+    /// The embedded rows of inputs and outputs, if there are any.
     pub fn golden(&self) -> Option<&Golden<'a>> {
         self.golden.as_ref()
     }
@@ -112,22 +170,82 @@ impl<'a> Model<'a> {
     /// As [`Model::reference`]; and there must be a row, and no NaN in the output, whose bits
     /// machines do not agree on.
     pub fn with_golden(self, input: impl Into<Values<'a>>) -> Result<Self> {
-        let input = input.into();
-        let output = self.reference(&input)?;
-        self.attach_golden(Golden { input, output })
+        self.with_golden_all(vec![input.into()])
+    }
+
+    /// The same for a model with any number of inputs and outputs.
+    ///
+    /// # Errors
+    /// As [`Model::with_golden`].
+    pub fn with_golden_all(self, inputs: Vec<Values<'a>>) -> Result<Self> {
+        let outputs = self.reference_all(&inputs)?;
+        self.attach_golden(Golden { inputs, outputs })
+    }
+
+    /// The same network, which answers these tensors instead; all of them to see all that happens
+    /// inside. Without golden rows. Layers that no output depends on are kept, but not run.
+    ///
+    /// # Errors
+    /// As [`GraphBuilder::build`].
+    pub fn with_outputs(self, outputs: &[TensorId]) -> Result<Self> {
+        GraphBuilder::of(self.name, self.tensors, self.nodes, outputs.to_vec()).build()
     }
 
     /// What the model computes, by naive loops: the specification that every engine is held to.
     /// Slow.
     ///
     /// # Errors
-    /// `input` must hold rows of the input type. Where real numbers are quantized, none may be NaN,
-    /// and a range that sets the scale must be finite.
+    /// The model must have one input and one output, and `input` must hold rows of the input type.
+    /// Where real numbers are quantized, none may be NaN, and a range that sets the scale must be
+    /// finite.
     pub fn reference(&self, input: &Values<'_>) -> Result<Values<'static>> {
-        self.input().rows(input, "input")?;
-        let mut values = input.clone().into_owned();
-        for (layer, input, _) in self.layers() {
-            values = layer.reference(&input, &values)?;
+        self.check_single()?;
+        let mut outputs = self.reference_all(std::slice::from_ref(input))?;
+        Ok(outputs.remove(0))
+    }
+
+    /// The same for a model with any number of inputs and outputs: rows for each input, all as many,
+    /// to rows of each output.
+    ///
+    /// # Errors
+    /// As [`Model::reference`].
+    pub fn reference_all(&self, inputs: &[Values<'_>]) -> Result<Vec<Values<'static>>> {
+        let computed = self.compute(inputs, &self.needed(&self.outputs))?;
+        let output = |id: &TensorId| computed[id.index()].clone().expect("outputs are needed");
+        Ok(self.outputs.iter().map(output).collect())
+    }
+
+    /// Which layers are needed for some tensors.
+    pub(crate) fn needed(&self, tensors: &[TensorId]) -> Vec<bool> {
+        let first = self.input_count();
+        let mut needed = vec![false; self.tensors.len()];
+        tensors.iter().for_each(|id| needed[id.index()] = true);
+        for (i, node) in self.nodes.iter().enumerate().rev() {
+            if needed[first + i] {
+                node.inputs.iter().for_each(|id| needed[id.index()] = true);
+            }
+        }
+        needed.split_off(first)
+    }
+
+    /// Runs the layers that are needed, by naive loops; answers what each tensor holds.
+    fn compute(
+        &self,
+        inputs: &[Values<'_>],
+        needed: &[bool],
+    ) -> Result<Vec<Option<Values<'static>>>> {
+        self.rows(inputs)?;
+        let mut values: Vec<_> =
+            inputs.iter().map(|values| Some(values.clone().into_owned())).collect();
+        for (node, needed) in self.nodes.iter().zip(needed) {
+            let output = needed.then(|| {
+                let types: Vec<_> = node.inputs.iter().map(|&id| self.tensor_type(id)).collect();
+                let of =
+                    |id: &TensorId| values[id.index()].as_ref().expect("needed ones are there");
+                let of: Vec<_> = node.inputs.iter().map(of).collect();
+                node.layer.reference(&types, &of)
+            });
+            values.push(output.transpose()?);
         }
         Ok(values)
     }
@@ -146,56 +264,112 @@ impl<'a> Model<'a> {
     /// Those of [`Model::reference`]; and `layer` must be a max-product layer, not a mean, of which a
     /// row has at most 2^21 winners.
     pub fn winners(&self, layer: usize, input: &Values<'_>) -> Result<Vec<u32>> {
-        self.input().rows(input, "input")?;
-        let mut values = input.clone().into_owned();
-        for (i, (each, input, _)) in self.layers().enumerate() {
-            match each {
-                Layer::MaxProduct(each) if i == layer => {
-                    let winners = each.winners(&input, &values);
-                    return winners.map_err(|e| e.at(format!("layer {layer}")));
-                }
-                _ if i == layer => break,
-                _ => values = each.reference(&input, &values)?,
+        let at = || format!("layer {layer}");
+        self.check_single()?;
+        let message = match self.nodes.get(layer) {
+            Some(Node { layer: Layer::MaxProduct(each), inputs }) => {
+                let computed = self.compute(std::slice::from_ref(input), &self.needed(inputs))?;
+                let values = computed[inputs[0].index()].as_ref().expect("it is needed");
+                let winners = each.winners(&self.tensor_type(inputs[0]), values);
+                return winners.map_err(|e| e.at(at()));
             }
-        }
-        let message = match self.layers().nth(layer) {
-            Some((layer, ..)) => format!("nothing wins in a layer of kind {}", layer.name()),
-            None => format!("there are {} layers", self.layers.len()),
+            Some(node) => format!("nothing wins in a layer of kind {}", node.layer.name()),
+            None => format!("there are {} layers", self.nodes.len()),
         };
-        Err(Error::input(message).at(format!("layer {layer}")))
+        Err(Error::input(message).at(at()))
     }
 
     /// The same model, borrowing nothing.
     pub fn into_owned(self) -> Model<'static> {
-        let own = |golden: Golden<'_>| Golden {
-            input: golden.input.into_owned(),
-            output: golden.output.into_owned(),
+        let own = |values: Vec<Values<'_>>| values.into_iter().map(Values::into_owned).collect();
+        let name = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
+        let tensor = |tensor: Tensor<'_>| Tensor { name: name(tensor.name), of: tensor.of };
+        let node = |node: Node<'_>| Node { layer: node.layer.into_owned(), inputs: node.inputs };
+        let golden = |golden: Golden<'_>| Golden {
+            inputs: own(golden.inputs),
+            outputs: own(golden.outputs),
         };
         Model {
-            name: self.name.into_owned().into(),
-            layers: self.layers.into_iter().map(Layer::into_owned).collect(),
-            types: self.types,
-            golden: self.golden.map(own),
+            name: name(self.name),
+            tensors: self.tensors.into_iter().map(tensor).collect(),
+            nodes: self.nodes.into_iter().map(node).collect(),
+            outputs: self.outputs,
+            golden: self.golden.map(golden),
         }
     }
 
+    /// Refuses a model that has not one input and one output.
+    fn check_single(&self) -> Result<()> {
+        match (self.input_count(), self.outputs.len()) {
+            (1, 1) => Ok(()),
+            (inputs, outputs) => Err(single(inputs, outputs)),
+        }
+    }
+
+    /// How many rows each input has, if there is one for each, and all have as many.
+    fn rows(&self, inputs: &[Values<'_>]) -> Result<usize> {
+        let types: Vec<_> = self.inputs().map(|id| self.tensor_type(id)).collect();
+        count_rows(&types, inputs, "input", |of, values, what| of.rows(values, what))
+    }
+
     fn check_golden(&self, golden: &Golden<'_>) -> Result<()> {
-        let input = self.input().rows(&golden.input, "input")?;
-        let output = self.output().rows(&golden.output, "output")?;
+        let input = self.rows(&golden.inputs)?;
+        let types: Vec<_> = self.outputs.iter().map(|&id| self.tensor_type(id)).collect();
+        let output = count_rows(&types, &golden.outputs, "output", |of, v, what| of.rows(v, what))?;
         if input != output || input == 0 {
             return Err(Error::model(format!("{input} input rows, {output} output rows")));
         }
         if u32::try_from(input).is_err() {
             return Err(Error::new(ErrorKind::Limit, format!("{input} rows, more than a u32")));
         }
-        for (what, values) in [("input", &golden.input), ("output", &golden.output)] {
-            if let Values::F32(values) = values
-                && let Some(at) = values.iter().position(|x| x.is_nan())
-            {
-                return Err(Error::model(format!("element {at} of the {what} is NaN")));
+        for (what, values) in [("input", &golden.inputs), ("output", &golden.outputs)] {
+            for (i, values) in values.iter().enumerate() {
+                if let Values::F32(values) = values
+                    && let Some(at) = values.iter().position(|x| x.is_nan())
+                {
+                    let what = part(what, i);
+                    return Err(Error::model(format!("element {at} of the {what} is NaN")));
+                }
             }
         }
         Ok(())
+    }
+}
+
+/// What is said to one who gives one input or output to a model that has another number.
+pub(crate) fn single(inputs: usize, outputs: usize) -> Error {
+    let message = format!("the model has {inputs} inputs and {outputs} outputs, not one of each");
+    Error::input(message)
+}
+
+/// The number of rows that all of some values have, which are to be of these types.
+pub(crate) fn count_rows<T>(
+    types: &[TensorType],
+    values: &[T],
+    what: &str,
+    rows: impl Fn(&TensorType, &T, &str) -> Result<usize>,
+) -> Result<usize> {
+    if types.len() != values.len() {
+        let (expected, found) = (types.len(), values.len());
+        return Err(Error::input(format!("{found} {what}s, but the model has {expected}")));
+    }
+    let mut count = None;
+    for (i, (of, values)) in types.iter().zip(values).enumerate() {
+        let what = part(what, i);
+        let found = rows(of, values, &what)?;
+        let first = *count.get_or_insert(found);
+        if found != first {
+            return Err(Error::input(format!("{what} has {found} rows, but the first {first}")));
+        }
+    }
+    Ok(count.unwrap_or(0))
+}
+
+/// How messages name one of several inputs or outputs.
+fn part(what: &str, i: usize) -> Cow<'_, str> {
+    match i {
+        0 => what.into(),
+        _ => format!("{what} {i}").into(),
     }
 }
 
@@ -210,7 +384,7 @@ pub(crate) fn check_layer_count(count: usize) -> Result<()> {
     }
 }
 
-fn check_width(of: &TensorType) -> Result<()> {
+pub(crate) fn check_width(of: &TensorType) -> Result<()> {
     match of.width {
         0 => Err(Error::model("rows without elements")),
         1..=MAX_WIDTH => Ok(()),
@@ -221,7 +395,8 @@ fn check_width(of: &TensorType) -> Result<()> {
     }
 }
 
-/// Collects a model's layers. Made by [`Model::builder`].
+/// Collects the layers of a model in which each takes what the one before gives. Made by
+/// [`Model::builder`]; [`Model::graph`] makes any other.
 #[derive(Clone, Debug)]
 pub struct ModelBuilder<'a> {
     name: Cow<'a, str>,
@@ -242,6 +417,13 @@ impl<'a> ModelBuilder<'a> {
     /// # Errors
     /// The first layer that does not fit what comes before it, or contradicts itself, is named.
     pub fn build(self) -> Result<Model<'a>> {
-        Model::validated(self.name, self.input, self.layers)
+        check_layer_count(self.layers.len())?;
+        let mut graph = Model::graph(self.name);
+        let mut at = graph.input("", self.input)?;
+        for layer in self.layers {
+            at = graph.layer("", layer, &[at])?;
+        }
+        graph.output(at);
+        graph.build()
     }
 }

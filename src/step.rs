@@ -1,4 +1,4 @@
-//! Steps: what an engine executes, each from one buffer of rows into another.
+//! Steps: what an engine executes, each from buffers of rows into another.
 
 use core::ops::Range;
 
@@ -174,14 +174,14 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         None
     }
 
-    /// Computes the rows. `per_row` has room for as many rows as there are.
+    /// Computes the rows from those of each input. `per_row` has room for as many rows as there are.
     ///
     /// # Errors
     /// What is wrong with a row names its place in the caller's batch.
-    fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()>;
+    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()>;
 }
 
-/// A step whose outputs can be computed some here, some there: they come in panels.
+/// A step of one input whose outputs can be computed some here, some there: they come in panels.
 pub(crate) trait SplitStep: Sync {
     /// How many panels there are, at least one.
     fn panels(&self) -> usize;

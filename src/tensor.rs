@@ -176,6 +176,16 @@ impl Values<'_> {
         }
     }
 
+    /// Elements as memory holds them.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self {
+            Values::F32(values) => bytemuck::cast_slice(values),
+            Values::U32(values) => bytemuck::cast_slice(values),
+            Values::I8(values) => bytemuck::cast_slice(values),
+            Values::U8(values) => values,
+        }
+    }
+
     /// Elements as the file holds them: little-endian.
     pub(crate) fn to_le_bytes(&self) -> Vec<u8> {
         match self {
@@ -273,6 +283,16 @@ macro_rules! conversions {
 conversions!(F32: f32, I8: i8, U8: u8, U32: u32);
 
 impl Output<'_> {
+    /// Elements as memory holds them.
+    pub(crate) fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Output::F32(values) => bytemuck::cast_slice_mut(values),
+            Output::U32(values) => bytemuck::cast_slice_mut(values),
+            Output::I8(values) => bytemuck::cast_slice_mut(values),
+            Output::U8(values) => values,
+        }
+    }
+
     pub(crate) fn len(&self) -> usize {
         match self {
             Output::F32(v) => v.len(),

@@ -102,7 +102,7 @@ fn weights_stay_where_they_are() {
             });
         }
         let golden = model.golden();
-        for values in golden.iter().flat_map(|golden| [&golden.input, &golden.output]) {
+        for values in golden.iter().flat_map(|golden| [&golden.inputs[0], &golden.outputs[0]]) {
             assert!(match values {
                 Values::F32(values) => inside(values.as_ptr().cast()),
                 Values::I8(values) => inside(values.as_ptr().cast()),
@@ -180,8 +180,8 @@ fn committed_files_stay_readable() {
         let model = Model::read(&file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(model.write(), file, "{}", path.display());
         if let Some(golden) = model.golden() {
-            let output = model.reference(&golden.input).unwrap();
-            assert_eq!(output.digest(), golden.output.digest(), "{}", path.display());
+            let output = model.reference(&golden.inputs[0]).unwrap();
+            assert_eq!(output.digest(), golden.outputs[0].digest(), "{}", path.display());
         }
         count += 1;
     }
@@ -243,7 +243,7 @@ fn golden_pairs_are_checked_when_attached() {
     refused(vec![1.0, f32::NAN], "golden: element 1 of the input is NaN");
     refused(vec![1.0, f32::INFINITY], "of the output is NaN");
     let model = softmax.with_golden(vec![1.0, 2.0, 3.0, 3.0]).unwrap();
-    assert_eq!(model.golden().unwrap().output.len(), 4);
+    assert_eq!(model.golden().unwrap().outputs[0].len(), 4);
 }
 
 #[test]
@@ -258,5 +258,5 @@ fn a_whole_batch_of_golden_rows_is_one_batch() {
     let file = model.write();
     let read = Model::read(&file).unwrap();
     let golden = read.golden().unwrap();
-    assert_eq!(read.reference(&golden.input).unwrap(), golden.output);
+    assert_eq!(read.reference(&golden.inputs[0]).unwrap(), golden.outputs[0]);
 }

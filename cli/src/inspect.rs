@@ -105,9 +105,9 @@ fn inspect(model: &Model<'_>, bytes: usize) -> Inspection {
         parameters: layers.iter().filter_map(LayerInfo::weights).map(|w| w.parameters).sum(),
         layers,
         golden: model.golden().map(|golden| GoldenInfo {
-            rows: golden.input.len() / model.input().width,
-            input_digest: report::digest(golden.input.digest()),
-            output_digest: report::digest(golden.output.digest()),
+            rows: golden.inputs[0].len() / model.input().width,
+            input_digest: report::digest(golden.inputs[0].digest()),
+            output_digest: report::digest(golden.digest()),
         }),
     }
 }

@@ -44,14 +44,14 @@ pub fn run(args: &Args) -> Result<()> {
     let model = data::model(&bytes, &args.model)?;
     let golden = (model.golden())
         .with_context(|| format!("{}: the model has no golden rows", args.model.display()))?;
-    let expected = golden.output.digest();
+    let expected = golden.digest();
     let check = |by, digests: &[u64]| {
         // Where splits disagree, the one that is wrong is worth showing.
         let digest = digests.iter().copied().find(|&d| d != expected).unwrap_or(expected);
         Check { by, digest: report::digest(digest), agrees: digest == expected }
     };
     let bar = report::progress(kernels::available().count() + 1, args.json);
-    let mut checks = vec![check("reference", &[model.reference(&golden.input)?.digest()])];
+    let mut checks = vec![check("reference", &[model.reference(&golden.inputs[0])?.digest()])];
     for kernel in kernels::available() {
         bar.inc(1);
         bar.set_message(kernel.name());
@@ -62,7 +62,7 @@ pub fn run(args: &Args) -> Result<()> {
     let (all, agree) = (checks.len(), checks.iter().filter(|check| check.agrees).count());
     let verification = Verification {
         model: model.name().to_string(),
-        rows: golden.input.len() / model.input().width,
+        rows: golden.inputs[0].len() / model.input().width,
         digest: report::digest(expected),
         checks,
     };
@@ -79,7 +79,7 @@ pub fn run(args: &Args) -> Result<()> {
 /// The digests of an engine's output, for different splits of the golden rows.
 fn digests(model: &Model<'_>, engine: &Engine, golden: &Golden<'_>) -> Result<Vec<u64>> {
     let (input, output) = (model.input(), model.output());
-    let rows = golden.input.len() / input.width;
+    let rows = golden.inputs[0].len() / input.width;
     // Rows that are quantized together belong together.
     let parts = if batch::is_whole(model) { vec![rows] } else { vec![rows, 1, 3, 7] };
     let mut scratch = batch::scratch(engine, model, rows);
@@ -88,7 +88,8 @@ fn digests(model: &Model<'_>, engine: &Engine, golden: &Golden<'_>) -> Result<Ve
         let mut outputs = batch::zeros(output, rows)?;
         for first in (0..rows).step_by(part) {
             let end = rows.min(first + part);
-            let from = batch::input_part(&golden.input, first * input.width..end * input.width)?;
+            let from =
+                batch::input_part(&golden.inputs[0], first * input.width..end * input.width)?;
             let to = batch::output_part(&mut outputs, first * output.width..end * output.width)?;
             engine.run(from, to, &mut scratch)?;
         }

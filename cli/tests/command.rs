@@ -21,7 +21,7 @@ fn inspect_shows_what_a_file_holds() {
     assert_eq!(report["layers"][1]["dense"]["requantize"], "nearest");
     assert!(report["layers"][2]["dense"]["worst_sum"].as_i64().unwrap() > 0);
     assert_eq!(report["golden"]["rows"], 10);
-    let digest = format!("{:016x}", model.golden().unwrap().output.digest());
+    let digest = format!("{:016x}", model.golden().unwrap().digest());
     assert_eq!(report["golden"]["output_digest"], digest);
     let text = ok(&["inspect", &file]);
     assert!(text.contains(&digest) && text.contains("6 -> 5"), "{text}");

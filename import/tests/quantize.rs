@@ -69,7 +69,7 @@ fn every_activation_with_every_option() {
             let again = Agreement::between(&net.forward(&rows).unwrap(), &found, 5).unwrap();
             assert_eq!(agreement, again);
             assert!(agreement.sqnr_db > 28.0, "{activation}, {options:?}:\n{report}");
-            assert_eq!(model.golden().unwrap().input.len(), 8 * 17);
+            assert_eq!(model.golden().unwrap().inputs[0].len(), 8 * 17);
             assert_eq!(report.layers.len(), 3);
         }
     }
@@ -220,7 +220,7 @@ fn names_and_golden_rows() {
         let options = QuantizeOptions { name, golden_rows, ..QuantizeOptions::default() };
         let model = quantize(&net, &rows, &options).unwrap().model;
         assert_eq!(model.name(), "other");
-        model.golden().map(|golden| golden.input.clone())
+        model.golden().map(|golden| golden.inputs[0].clone())
     };
     assert_eq!(golden(0), None);
     assert_eq!(golden(2), Some(Values::from(&rows[..8])));

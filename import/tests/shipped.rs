@@ -133,7 +133,7 @@ fn quantized_networks_keep_the_score() {
         let float = float_score(case.name);
         assert!((score - float).abs() <= case.tolerance, "{}: {score}, {float}", case.name);
         let golden = model.golden().unwrap();
-        assert_eq!(golden.input, Values::from(&case.calibration()[..8 * model.input().width]));
+        assert_eq!(golden.inputs[0], Values::from(&case.calibration()[..8 * model.input().width]));
     }
 }
 

@@ -22,10 +22,11 @@ impl Engine {
         arena: &mut Arena,
         others: &mut [Arena],
     ) -> Result<()> {
-        self.chunks(batch, arena, |step, input, output, per_row| {
+        self.chunks(batch, arena, |step, inputs, output, per_row| {
+            let input = inputs[0];
             let worth = input.count.saturating_mul(step.cost()) / COST_PER_THREAD;
             let Some(split) = step.split().filter(|_| worth > 1) else {
-                return step.run(input, output, per_row);
+                return step.run(inputs, output, per_row);
             };
             let most = others.len().min(worth - 1).min(split.panels() - 1);
             let stride = stride(step.row_bytes());
@@ -85,8 +86,8 @@ impl Shares<'_> {
     fn apart(&self, input: Rows<'_>, per_row: &PerRow, arenas: &mut [Arena], first: usize) {
         match arenas {
             [] => {}
-            [Arena { buffers: [buffer, _], per_row: PerRow { own, .. } }] => {
-                let (bytes, stride) = (bytemuck::cast_slice_mut(buffer), self.stride);
+            [Arena { buffers, per_row: PerRow { own, .. } }] => {
+                let (bytes, stride) = (bytemuck::cast_slice_mut(&mut buffers[0]), self.stride);
                 let output = RowsMut { bytes, stride, width: stride, count: input.count };
                 let panels = self.panels(first);
                 self.step.run_panels(input, output, per_row, own, panels);

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Engine, Scratch};
+use super::{Batch, Engine, Parts, Scratch, Stage};
 use crate::error::Result;
 use crate::tensor::{Output, Values};
 
@@ -18,7 +18,7 @@ pub struct StepInfo {
     pub by_maximum: bool,
     /// Bytes of packed weights, which each chunk of rows reads once.
     pub weight_bytes: usize,
-    /// Bytes of an input row.
+    /// Bytes of an input row; of one of each input, if there are several.
     pub input_bytes: usize,
     /// Bytes of an output row.
     pub output_bytes: usize,
@@ -28,15 +28,12 @@ impl Engine {
     /// The steps that rows go through, in order. A layer that begins with other rows than the kernel
     /// reads has one more, which makes them; how a layer is cut may change from release to release.
     pub fn steps(&self) -> impl ExactSizeIterator<Item = StepInfo> {
-        self.steps.iter().enumerate().map(|(i, step)| StepInfo {
+        self.stages.iter().map(|Stage { step, from, .. }| StepInfo {
             name: step.name(),
             products: step.products(),
             by_maximum: step.by_maximum(),
             weight_bytes: step.weight_bytes(),
-            input_bytes: match i {
-                0 => self.input.row_bytes(),
-                _ => self.steps[i - 1].row_bytes(),
-            },
+            input_bytes: from.iter().map(|source| source.row_bytes).sum(),
             output_bytes: step.row_bytes(),
         })
     }
@@ -59,14 +56,16 @@ impl Engine {
         scratch: &mut Scratch,
         repeats: u32,
     ) -> Result<Vec<Duration>> {
-        let input = input.into();
-        let batch = self.batch(&input, output.into(), scratch)?;
-        let mut times = vec![Duration::ZERO; self.steps.len()];
+        let (input, mut output) = (input.into(), output.into());
+        let inputs = std::slice::from_ref(&input);
+        let rows = self.check(inputs, std::slice::from_ref(&output), scratch)?;
+        let batch = Batch { inputs, outputs: Parts::One(output.bytes()), rows, first: 0 };
+        let mut times = vec![Duration::ZERO; self.stages.len()];
         let mut steps = (0..times.len()).cycle();
-        self.chunks(batch, &mut scratch.arenas[0], |step, input, mut output, per_row| {
+        self.chunks(batch, &mut scratch.arenas[0], |step, inputs, mut output, per_row| {
             let start = Instant::now();
             for _ in 0..repeats.max(1) {
-                step.run(input, output.reborrow(), per_row)?;
+                step.run(inputs, output.reborrow(), per_row)?;
             }
             times[steps.next().expect("endless")] += start.elapsed();
             Ok(())

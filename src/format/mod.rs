@@ -1,7 +1,7 @@
 //! The `.sfold` model file. `docs/format.md` describes every byte.
 //!
 //! ```text
-//! header | a record per layer | each layer's tensors | name | golden input, output, digest
+//! header | a record per input, per layer | each layer's tensors | wiring | names | golden rows
 //! ```
 //! Every part starts at a multiple of 64 bytes and is padded with zeros. Where a part lies follows
 //! from the fields before it: there is no offset that could point astray, no byte that belongs to
@@ -14,6 +14,7 @@ use byteorder::{ByteOrder, LittleEndian};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::graph::TensorId;
 use crate::layers::Layer;
 use crate::model::{Golden, Model, check_layer_count};
 use crate::quant::Int8;
@@ -24,7 +25,7 @@ use crate::tensor::{Element, TensorType, Values};
 const MAGIC: &[u8; 8] = b"\x89SFOLD\r\n";
 
 /// The version this release writes, and the only one it reads.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The header is laid out like a layer's record. These words of it, up to the checksum, guard the
 /// rest of the file.
@@ -49,20 +50,40 @@ impl<'a> Model<'a> {
         for _ in 0..GUARD_WORDS {
             header.word()?;
         }
-        let (layers, golden_rows) = (header.length()?, header.length()?);
-        let (name, width) = (header.length()?, header.length()?);
-        let input = match header.params().map_err(|e| e.at("input"))? {
-            None => TensorType::f32(width),
-            Some(params) => TensorType::int8(width, params),
-        };
-        let tensors = header.finish().map_err(|e| e.at("header"))?;
+        let (layers, golden_rows, name) = (header.length()?, header.length()?, header.length()?);
+        let (inputs, outputs) = (header.length()?, header.length()?);
+        let mut tensors = header.finish().map_err(|e| e.at("header"))?;
         check_layer_count(layers)?;
+        let table = tensors.bytes(inputs.checked_mul(RECORD_BYTES)).map_err(|e| e.at("inputs"))?;
         let (layers, mut tensors) = read_layers(layers, tensors)?;
-        let name = tensors.bytes(Some(name)).map_err(|e| e.at("name"))?;
-        let name = str::from_utf8(name)
-            .map_err(|e| Error::format(format!("name: not UTF-8 from byte {}", e.valid_up_to())))?;
+        let words = |tensors: &mut Tensors<'a>, what: &str, count: usize| {
+            let bytes = tensors.bytes(count.checked_mul(4)).map_err(|e| e.at(what))?;
+            Ok::<_, Error>(words::<u32>(bytes))
+        };
+        let taken = layers.iter().map(Layer::arity).sum::<usize>();
+        let wiring = words(&mut tensors, "wiring", taken.saturating_add(outputs))?;
+        let mut wiring = wiring.iter().map(|&tensor| TensorId::new(tensor as usize));
+        let lengths = words(&mut tensors, "lengths of names", inputs.saturating_add(layers.len()))?;
+        let lengths = lengths.iter().map(|&length| length as usize);
+        let bytes = lengths.clone().try_fold(name, usize::checked_add);
+        let mut names = Names { rest: tensors.bytes(bytes).map_err(|e| e.at("names"))? };
 
-        let mut model = Model::validated(name.into(), input, layers)?;
+        let mut graph = Model::graph(names.next(name).map_err(|e| e.at("name"))?);
+        let mut lengths = lengths.enumerate();
+        let mut next_name = || {
+            let (tensor, length) = lengths.next().expect("one for each tensor");
+            names.next(length).map_err(|e| e.at(format!("name of tensor {tensor}")))
+        };
+        for (i, record) in table.as_chunks().0.iter().enumerate() {
+            let of = read_input(record).map_err(|e| e.at(format!("input {i}")))?;
+            graph.input(next_name()?, of)?;
+        }
+        for layer in layers {
+            let inputs: Vec<TensorId> = wiring.by_ref().take(layer.arity()).collect();
+            graph.layer(next_name()?, layer, &inputs)?;
+        }
+        wiring.for_each(|tensor| graph.output(tensor));
+        let mut model = graph.build()?;
         if golden_rows > 0 {
             let golden = read_golden(&model, golden_rows, &mut tensors);
             model = model.attach_golden(golden.map_err(|e| e.at("golden"))?)?;
@@ -76,20 +97,21 @@ impl<'a> Model<'a> {
     /// The model as a file. A model has one file only: [`Model::read`] gives back the same model,
     /// and writing that gives the same bytes.
     pub fn write(&self) -> Vec<u8> {
-        let (input, golden) = (self.input(), self.golden());
+        let golden = self.golden();
         let mut header = RecordWriter::default();
         for _ in 0..GUARD_WORDS {
             header.word(0); // known last
         }
         header.length(self.layers().len());
-        header.length(golden.map_or(0, |golden| golden.input.len() / input.width));
+        let rows = |golden: &Golden<'_>| golden.inputs[0].len() / self.input().width;
+        header.length(golden.map_or(0, rows));
         header.length(self.name().len());
-        header.length(input.width);
-        header.params(match &input.element {
-            Element::Int8(params) => Some(params),
-            _ => None,
-        });
+        header.length(self.inputs().len());
+        header.length(self.outputs().len());
         let mut file = header.finish().0.to_vec();
+        for input in self.inputs() {
+            append(&mut file, &input_record(&self.tensor_type(input)));
+        }
 
         let mut record_at = file.len();
         file.resize(record_at + self.layers().len() * RECORD_BYTES, 0);
@@ -104,11 +126,17 @@ impl<'a> Model<'a> {
                 append(&mut file, tensor);
             }
         }
-        append(&mut file, self.name().as_bytes());
+        let wiring = self.nodes().flat_map(|node| node.inputs).chain(self.outputs());
+        append(&mut file, &le_bytes(wiring.map(|id| id.index())));
+        let names = || self.tensors().map(|id| self.tensor_name(id));
+        append(&mut file, &le_bytes(names().map(str::len)));
+        let names: String = [self.name()].into_iter().chain(names()).collect();
+        append(&mut file, names.as_bytes());
         if let Some(golden) = golden {
-            append(&mut file, &golden.input.to_le_bytes());
-            append(&mut file, &golden.output.to_le_bytes());
-            append(&mut file, &golden.output.digest().to_le_bytes());
+            for values in golden.inputs.iter().chain(&golden.outputs) {
+                append(&mut file, &values.to_le_bytes());
+            }
+            append(&mut file, &golden.digest().to_le_bytes());
         }
 
         let length = file.len() as u64;
@@ -119,6 +147,11 @@ impl<'a> Model<'a> {
         LittleEndian::write_u64(&mut file[24..], checksum);
         file
     }
+}
+
+/// Lengths and numbers of a validated model, which fit `u32`.
+fn le_bytes(values: impl Iterator<Item = usize>) -> Vec<u8> {
+    values.flat_map(|value| u32::try_from(value).expect("it fits u32").to_le_bytes()).collect()
 }
 
 fn append(file: &mut Vec<u8>, tensor: &[u8]) {
@@ -171,6 +204,42 @@ fn guarded(bytes: &[u8]) -> Result<(&[u8; RECORD_BYTES], &[u8])> {
     Ok((header, rest))
 }
 
+/// The record of an input.
+fn input_record(of: &TensorType) -> [u8; RECORD_BYTES] {
+    let mut record = RecordWriter::default();
+    record.length(of.width);
+    record.params(match &of.element {
+        Element::Int8(params) => Some(params),
+        _ => None,
+    });
+    record.finish().0
+}
+
+fn read_input(record: &[u8; RECORD_BYTES]) -> Result<TensorType> {
+    let mut record = RecordReader::new(record, Tensors::new(&[]));
+    let (width, params) = (record.length()?, record.params()?);
+    record.finish()?;
+    Ok(match params {
+        None => TensorType::f32(width),
+        Some(params) => TensorType::int8(width, params),
+    })
+}
+
+/// Names, one after the other.
+struct Names<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Names<'a> {
+    /// The next one, which has so many bytes; all of them together are as many as there are.
+    fn next(&mut self, length: usize) -> Result<&'a str> {
+        let (name, rest) = self.rest.split_at(length);
+        self.rest = rest;
+        let not_text = |e: std::str::Utf8Error| format!("not UTF-8 from byte {}", e.valid_up_to());
+        str::from_utf8(name).map_err(|e| Error::format(not_text(e)))
+    }
+}
+
 /// The layers whose records are the first of the `tensors`; and the tensors that follow theirs.
 fn read_layers(count: usize, mut tensors: Tensors<'_>) -> Result<(Vec<Layer<'_>>, Tensors<'_>)> {
     let table = tensors.bytes(Some(count * RECORD_BYTES)).map_err(|e| e.at("layer table"))?;
@@ -195,11 +264,16 @@ fn read_golden<'a>(
     rows: usize,
     tensors: &mut Tensors<'a>,
 ) -> Result<Golden<'a>> {
-    let input = read_values(model.input(), rows, tensors).map_err(|e| e.at("input"))?;
-    let output = read_values(model.output(), rows, tensors).map_err(|e| e.at("output"))?;
+    let mut read = |what: &str, ids: &mut dyn Iterator<Item = TensorId>| {
+        let values = ids.map(|id| read_values(model.tensor_type(id), rows, tensors));
+        values.collect::<Result<Vec<_>>>().map_err(|e| e.at(what))
+    };
+    let inputs = read("input", &mut model.inputs())?;
+    let outputs = read("output", &mut model.outputs().iter().copied())?;
+    let golden = Golden { inputs, outputs };
     let stored = LittleEndian::read_u64(tensors.bytes(Some(8)).map_err(|e| e.at("digest"))?);
-    match output.digest() {
-        digest if digest == stored => Ok(Golden { input, output }),
+    match golden.digest() {
+        digest if digest == stored => Ok(golden),
         digest => Err(Error::format(format!(
             "digest {stored:016x} is stored, but that of the output is {digest:016x}"
         ))),

@@ -13,7 +13,8 @@ use crate::tensor::{Element, TensorType, Values};
 pub struct Argmax;
 
 impl Kind<'_> for Argmax {
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         match input.element {
             Element::F32 | Element::Int8(_) => Ok(TensorType { width: 1, element: Element::Index }),
             Element::Index => Err(wrong_input("f32 or 8-bit", input)),
@@ -26,7 +27,8 @@ impl Kind<'_> for Argmax {
         Ok(Self)
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         let width = input.width;
         let positions: Vec<u32> = match values {
             Values::F32(values) => values.chunks_exact(width).map(position).collect(),
@@ -36,11 +38,11 @@ impl Kind<'_> for Argmax {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let form = match place.input.element {
+        let form = match place.input().of.element {
             Element::F32 => None,
-            _ => Some(place.input_form),
+            _ => Some(place.input().form),
         };
-        let (kernel, width) = (place.kernel, place.input.width);
+        let (kernel, width) = (place.kernel, place.input().of.width);
         steps.push(Box::new(ArgmaxStep { kernel, width, form }));
         Ok(())
     }
@@ -63,7 +65,8 @@ impl Step for ArgmaxStep {
         4
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         let outputs = output.iter::<u32>(1);
         match self.form {
             None => {

@@ -18,7 +18,8 @@ pub struct Quantize {
 }
 
 impl Kind<'_> for Quantize {
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         expect_f32(input)?;
         Ok(TensorType::int8(input.width, self.output))
     }
@@ -32,7 +33,8 @@ impl Kind<'_> for Quantize {
         Ok(Self { output })
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         for (row, values) in values.as_f32().chunks_exact(input.width).enumerate() {
             refuse_nan(row, values)?;
         }
@@ -45,7 +47,7 @@ impl Kind<'_> for Quantize {
         let (zero_point, form) = (self.output.zero_point_i8(), place.output_form);
         steps.push(Box::new(QuantizeStep {
             kernel: place.kernel,
-            width: place.input.width,
+            width: place.input().of.width,
             by: quantizer(self.output.scale(), zero_point, form),
         }));
         Ok(())
@@ -74,7 +76,13 @@ impl Step for QuantizeStep {
         self.width
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        mut output: RowsMut<'_>,
+        per_row: &mut PerRow,
+    ) -> Result<()> {
+        let input = inputs[0];
         let rows = input.iter::<f32>(self.width).zip(output.iter::<u8>(self.width));
         for (row, (real, bytes)) in rows.enumerate() {
             if (self.kernel.quantize)(real, bytes, &self.by) {
@@ -90,7 +98,8 @@ impl Step for QuantizeStep {
 pub struct Dequantize;
 
 impl Kind<'_> for Dequantize {
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         expect_int8(input)?;
         Ok(TensorType::f32(input.width))
     }
@@ -101,7 +110,8 @@ impl Kind<'_> for Dequantize {
         Ok(Self)
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         let params = expect_int8(input)?;
         let shift = params.kind().shift();
         let real = |q: i8| params.dequantize(i32::from(q) + shift);
@@ -109,13 +119,13 @@ impl Kind<'_> for Dequantize {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let params = expect_int8(&place.input)?;
+        let params = expect_int8(&place.input().of)?;
         let by = Dequantizer {
             scale: params.scale(),
             zero_point: params.zero_point_i8(),
-            flip: place.input_form.flip,
+            flip: place.input().form.flip,
         };
-        let (kernel, width) = (place.kernel, place.input.width);
+        let (kernel, width) = (place.kernel, place.input().of.width);
         steps.push(Box::new(DequantizeStep { kernel, width, by }));
         Ok(())
     }
@@ -137,7 +147,8 @@ impl Step for DequantizeStep {
         4 * self.width
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         for (bytes, real) in input.iter::<u8>(self.width).zip(output.iter::<f32>(self.width)) {
             (self.kernel.dequantize)(bytes, real, &self.by);
         }

@@ -19,11 +19,14 @@ pub use max_product::MaxProduct;
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kernels::Kernel;
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::{Form, Step};
 use crate::tensor::{TensorType, Values};
+
+/// Tensors that a layer may take at most.
+pub const MAX_ARITY: usize = 16;
 
 /// What every kind of layer can do.
 pub(crate) trait Kind<'a>: Sized {
@@ -32,8 +35,14 @@ pub(crate) trait Kind<'a>: Sized {
         None
     }
 
-    /// Checks the layer against the type of its input; answers the type of its output.
-    fn output(&self, input: &TensorType) -> Result<TensorType>;
+    /// How many tensors the layer takes.
+    fn arity(&self) -> usize {
+        1
+    }
+
+    /// Checks the layer against the types of its inputs, as many as it takes; answers the type of
+    /// its output.
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType>;
 
     /// Writes fields and tensors, in the order [`Kind::decode`] reads them.
     fn encode(&self, record: &mut RecordWriter);
@@ -41,7 +50,7 @@ pub(crate) trait Kind<'a>: Sized {
     fn decode(record: &mut RecordReader<'a>) -> Result<Self>;
 
     /// What the layer computes, by naive loops: the specification.
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>>;
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>>;
 
     /// Adds the steps that compute the layer fast.
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()>;
@@ -50,13 +59,27 @@ pub(crate) trait Kind<'a>: Sized {
 /// Where a layer stands in a network that is being compiled.
 pub(crate) struct Place {
     pub kernel: &'static Kernel,
-    pub input: TensorType,
-    /// The form of 8-bit inputs, and the one 8-bit outputs are to have.
-    pub input_form: Form,
+    pub inputs: Vec<Arrival>,
+    /// The form that 8-bit outputs are to have.
     pub output_form: Form,
-    /// Whether input rows lie end to end, without room to read past one.
-    pub tight: bool,
     pub early_exit: EarlyExit,
+}
+
+/// How an input of a layer comes.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    pub of: TensorType,
+    /// The form of 8-bit rows.
+    pub form: Form,
+    /// Whether rows lie end to end, without room to read past one.
+    pub tight: bool,
+}
+
+impl Place {
+    /// The input of a layer that has one; the first of several.
+    pub fn input(&self) -> &Arrival {
+        &self.inputs[0]
+    }
 }
 
 /// Whether max-product layers go through a row's inputs by falling magnitude, and leave an output
@@ -71,6 +94,11 @@ pub enum EarlyExit {
     Never,
     /// For all rows, but for blocks of a few inputs.
     Always,
+}
+
+/// A step that copies rows of so many bytes, each xor-ed with `flip`.
+pub(crate) fn copy(row_bytes: usize, flip: u8) -> Box<dyn Step> {
+    Box::new(channels::steps::CopyStep { width: row_bytes, row_bytes, flip })
 }
 
 macro_rules! layers {
@@ -111,9 +139,21 @@ macro_rules! layers {
                 }
             }
 
-            pub(crate) fn output(&self, input: &TensorType) -> Result<TensorType> {
+            /// How many tensors the layer takes.
+            pub fn arity(&self) -> usize {
                 match self {
-                    $(Layer::$variant(layer) => layer.output(input),)*
+                    $(Layer::$variant(layer) => layer.arity(),)*
+                }
+            }
+
+            /// The type of the output for inputs of these types, if the layer takes them.
+            pub(crate) fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+                if inputs.len() != self.arity() {
+                    let (found, arity) = (inputs.len(), self.arity());
+                    return Err(Error::model(format!("{found} inputs, but it takes {arity}")));
+                }
+                match self {
+                    $(Layer::$variant(layer) => layer.output(inputs),)*
                 }
             }
 
@@ -132,11 +172,11 @@ macro_rules! layers {
 
             pub(crate) fn reference(
                 &self,
-                input: &TensorType,
-                values: &Values<'_>,
+                inputs: &[TensorType],
+                values: &[&Values<'_>],
             ) -> Result<Values<'static>> {
                 match self {
-                    $(Layer::$variant(layer) => layer.reference(input, values),)*
+                    $(Layer::$variant(layer) => layer.reference(inputs, values),)*
                 }
             }
 

@@ -31,7 +31,8 @@ impl Pointwise {
 }
 
 impl Kind<'_> for Pointwise {
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         self.activation.validate()?;
         match (input.element, self.output) {
             (Element::F32, None) => Ok(*input),
@@ -55,7 +56,8 @@ impl Kind<'_> for Pointwise {
         Ok(Self { activation: Activation::decode(record)?, output: record.params()? })
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         Ok(match (input.element, self.output) {
             (Element::Int8(input), Some(output)) => {
                 let entry = |q| self.entry(&input, &output, q);
@@ -69,11 +71,11 @@ impl Kind<'_> for Pointwise {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let (kernel, width) = (place.kernel, place.input.width);
-        steps.push(match (place.input.element, self.output) {
+        let (kernel, width) = (place.kernel, place.input().of.width);
+        steps.push(match (place.input().of.element, self.output) {
             (Element::Int8(input), Some(output)) => {
                 let entry = |byte: usize| {
-                    let value = place.input_form.value(byte as u8);
+                    let value = place.input().form.value(byte as u8);
                     place.output_form.byte(self.entry(&input, &output, value))
                 };
                 let table = Table::new(std::array::from_fn(entry));
@@ -104,7 +106,8 @@ impl Step for TableStep {
         self.width
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         for (row, out) in input.iter::<u8>(self.width).zip(output.iter::<u8>(self.width)) {
             (self.kernel.look_up)(row, out, &self.table);
         }
@@ -129,7 +132,8 @@ impl Step for FunctionStep {
         4 * self.width
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         for (row, out) in input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width)) {
             (self.kernel.map)(row, out, &self.function);
         }
@@ -153,7 +157,8 @@ impl Step for FloatStep {
         4 * self.width
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         map(&input, &mut output, self.width, |x: f32| self.activation.apply(x));
         Ok(())
     }

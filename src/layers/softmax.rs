@@ -18,7 +18,8 @@ use crate::tensor::{TensorType, Values};
 pub struct Softmax;
 
 impl Kind<'_> for Softmax {
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         expect_f32(input)?;
         Ok(*input)
     }
@@ -29,7 +30,8 @@ impl Kind<'_> for Softmax {
         Ok(Self)
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         let mut out = vec![0.0; values.len()];
         let rows = values.as_f32().chunks_exact(input.width);
         for (row, out) in rows.zip(out.chunks_exact_mut(input.width)) {
@@ -39,7 +41,7 @@ impl Kind<'_> for Softmax {
     }
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        steps.push(Box::new(SoftmaxStep { kernel: place.kernel, width: place.input.width }));
+        steps.push(Box::new(SoftmaxStep { kernel: place.kernel, width: place.input().of.width }));
         Ok(())
     }
 }
@@ -59,7 +61,8 @@ impl Step for SoftmaxStep {
         4 * self.width
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         for (row, out) in input.iter::<f32>(self.width).zip(output.iter::<f32>(self.width)) {
             (self.kernel.softmax)(row, out);
         }

@@ -26,7 +26,7 @@ fn check_floats(kernel: &Kernel, row: &[f32], offset: usize) {
 
 /// The layer's definition.
 fn argmax(of: &TensorType, row: Values<'static>) -> u32 {
-    match Argmax.reference(of, &row).expect("a valid row") {
+    match Argmax.reference(&[*of], &[&row]).expect("a valid row") {
         Values::U32(positions) => positions[0],
         _ => unreachable!("argmax answers positions"),
     }

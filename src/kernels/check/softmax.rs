@@ -92,7 +92,7 @@ fn check_softmax(kernel: &Kernel, row: &[f32], offset: usize) {
         (kernel.softmax)(&moved[offset..], out);
     });
     if !row.is_empty() {
-        let wanted = Softmax.reference(&TensorType::f32(row.len()), &row.to_vec().into());
+        let wanted = Softmax.reference(&[TensorType::f32(row.len())], &[&row.to_vec().into()]);
         let wanted = wanted.expect("a valid row");
         same(kernel, &what, row.len(), bits(&got), bits(wanted.as_f32()));
     }

@@ -122,7 +122,8 @@ impl Step for CopyStep {
         self.row_bytes
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         map(&input, &mut output, self.width, |byte: u8| byte ^ self.flip);
         Ok(())
     }
@@ -150,7 +151,13 @@ impl Step for DynamicQuantizeStep {
         !self.per_row
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        mut output: RowsMut<'_>,
+        per_row: &mut PerRow,
+    ) -> Result<()> {
+        let input = inputs[0];
         // Of equal ones the first, as within a row: zeros have signs.
         let join = |a: (f32, f32), b: (f32, f32)| (select_min(b.0, a.0), select_max(b.1, a.1));
         let first = per_row.first;

@@ -20,10 +20,10 @@ impl Dense<'_> {
         let matrix = PackedMatrix::new(place.kernel, &self.weights, self.outputs(), self.inputs)?;
         let form = Form { flip: place.kernel.technique().flip() };
         let (width, row_bytes) = (self.inputs, matrix.row_bytes());
-        let params = expect_int8(&place.input).ok();
+        let params = expect_int8(&place.input().of).ok();
         let (kernel, per_row) = (place.kernel, self.input_kind() == DenseInput::PerRow);
-        let flip = place.input_form.flip ^ form.flip;
-        let tight = place.tight && (row_bytes != width || crowded(row_bytes));
+        let flip = place.input().form.flip ^ form.flip;
+        let tight = place.input().tight && (row_bytes != width || crowded(row_bytes));
         match (params, matrix.prepare()) {
             (None, _) => {
                 steps.push(Box::new(DynamicQuantizeStep { kernel, width, form, per_row }));
@@ -103,7 +103,13 @@ impl Step for PrepareStep {
         self.row_bytes
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        mut output: RowsMut<'_>,
+        per_row: &mut PerRow,
+    ) -> Result<()> {
+        let input = inputs[0];
         if let Some(form) = self.sums {
             sum_rows(&input, self.width, form, per_row);
         }
@@ -173,7 +179,8 @@ impl Step for DenseStep {
         (self.panels() > 1).then_some(self)
     }
 
-    fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         self.run_all(input, output, per_row);
         Ok(())
     }

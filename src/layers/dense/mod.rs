@@ -145,7 +145,8 @@ pub fn split_bias_column<T: Copy>(
 }
 
 impl<'a> Kind<'a> for Dense<'a> {
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         let zero_points = self.weight_zero_points.len();
         self.channels.check_length("weight zero points", zero_points, &[0, 1, self.outputs()])?;
         self.channels.check(self.inputs, input, |n| self.worst_sum_of(n, input))
@@ -177,7 +178,8 @@ impl<'a> Kind<'a> for Dense<'a> {
         Ok(Self { inputs, weights, weight_zero_points, channels })
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         let (x, params) = self.channels.reference_rows(self.inputs, input, values)?;
         let zero_points: Vec<i32> =
             (0..self.outputs()).map(|n| i32::from(self.weight_zero_point(n))).collect();

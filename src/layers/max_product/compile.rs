@@ -18,9 +18,9 @@ impl MaxProduct<'_> {
     /// Adds the layer's steps.
     pub(super) fn add_steps(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
         let (kernel, width) = (place.kernel, self.inputs);
-        let params = expect_int8(&place.input).ok();
+        let params = expect_int8(&place.input().of).ok();
         let form = match params {
-            Some(_) => place.input_form,
+            Some(_) => place.input().form,
             None => Form { flip: 0 },
         };
         if params.is_none() {
@@ -87,7 +87,13 @@ impl Step for PrepareStep {
         4 * self.by.words()
     }
 
-    fn run(&self, input: Rows<'_>, mut output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+    fn run(
+        &self,
+        inputs: &[Rows<'_>],
+        mut output: RowsMut<'_>,
+        per_row: &mut PerRow,
+    ) -> Result<()> {
+        let input = inputs[0];
         let large = match self.early_exit {
             EarlyExit::Never => 0,
             EarlyExit::Always => SAMPLE,
@@ -179,7 +185,8 @@ impl Step for MaxStep {
         (self.panels() > 1).then_some(self)
     }
 
-    fn run(&self, input: Rows<'_>, output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        let input = inputs[0];
         self.run_all(input, output, per_row);
         Ok(())
     }

@@ -368,13 +368,14 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
         Some(self.aggregate.name())
     }
 
-    fn output(&self, input: &TensorType) -> Result<TensorType> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        let input = &inputs[0];
         self.check_joins()?;
         if let Weights::Pruned(connections) = &self.weights {
             connections.check(self.inputs)?;
         }
         match self.as_dense() {
-            Some(dense) => Kind::output(&dense, input),
+            Some(dense) => Kind::output(&dense, inputs),
             None => self.channels.check(self.inputs, input, |n| self.worst_sum_of(n, input)),
         }
     }
@@ -428,9 +429,10 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
         Ok(Self { inputs, weights, aggregate, splits, channels })
     }
 
-    fn reference(&self, input: &TensorType, values: &Values<'_>) -> Result<Values<'static>> {
+    fn reference(&self, inputs: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let (input, values) = (&inputs[0], values[0]);
         if let Some(dense) = self.as_dense() {
-            return dense.reference(input, values);
+            return dense.reference(inputs, &[values]);
         }
         let (x, params) = self.channels.reference_rows(self.inputs, input, values)?;
         let (mut integers, mut extras) = (Vec::new(), Vec::new());
