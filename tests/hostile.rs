@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::forge::{forged, header, refusal, refuse_word, word};
+use common::forge::{forged, header, input, refusal, refuse_word, word};
 use common::seal;
 use signfold::layers::{
     Activation, Argmax, Bias, Dense, DenseOutput, Dequantize, Pointwise, Quantize, Softmax,
@@ -56,23 +56,25 @@ fn real_file() -> Vec<u8> {
 
 /// Tensors of [`int8_file`], one after the other.
 mod int8 {
-    pub const WEIGHTS: usize = 320;
-    pub const SCALES: usize = 384;
-    pub const ZERO_POINTS: usize = 448;
-    pub const BIAS: usize = 512;
-    pub const NAME: usize = 576;
-    pub const INPUT: usize = 640;
-    pub const OUTPUT: usize = 704;
-    pub const DIGEST: usize = 768;
-    pub const END: usize = 832;
+    pub const WEIGHTS: usize = 384;
+    pub const SCALES: usize = 448;
+    pub const ZERO_POINTS: usize = 512;
+    pub const BIAS: usize = 576;
+    pub const WIRING: usize = 640;
+    pub const LENGTHS: usize = 704;
+    pub const NAME: usize = 768;
+    pub const INPUT: usize = 832;
+    pub const OUTPUT: usize = 896;
+    pub const DIGEST: usize = 960;
+    pub const END: usize = 1024;
 }
 
 /// Tensors of [`real_file`].
 mod real {
-    pub const SCALES: usize = 320;
-    pub const BIAS: usize = 384;
-    pub const INPUT: usize = 512;
-    pub const END: usize = 704;
+    pub const SCALES: usize = 384;
+    pub const BIAS: usize = 448;
+    pub const INPUT: usize = 704;
+    pub const END: usize = 896;
 }
 
 #[test]
@@ -111,7 +113,7 @@ fn longer_than_it_says() {
         let mut file = int8_file();
         file.resize(int8::END + more, 0);
         let message = refusal(&file, ErrorKind::Format);
-        assert!(message.starts_with("trailing bytes: the header says 832 bytes"), "{message}");
+        assert!(message.starts_with("trailing bytes: the header says 1024 bytes"), "{message}");
         seal(&mut file);
         let message = refusal(&file, ErrorKind::Format);
         assert_eq!(message, format!("{more} bytes follow the last tensor"));
@@ -150,14 +152,14 @@ fn guards_of_the_header() {
     use ErrorKind::*;
     use header::*;
     let file = &int8_file();
-    refuse_word(file, VERSION, 0, Unsupported, &["version 0", "reads 1"]);
-    refuse_word(file, VERSION, 2, Unsupported, &["version 2", "reads 1"]);
+    refuse_word(file, VERSION, 1, Unsupported, &["version 1", "reads 2"]);
+    refuse_word(file, VERSION, 3, Unsupported, &["version 3", "reads 2"]);
     refuse_word(file, FLAGS, 0x10, Unsupported, &["flags 0x10"]);
     // These two are not sealed: sealing would put them right.
-    for length in [0_u64, 831, 833, u64::MAX] {
+    for length in [0_u64, 1023, 1025, u64::MAX] {
         let mut file = file.clone();
         file[LENGTH..][..8].copy_from_slice(&length.to_le_bytes());
-        assert!(refusal(&file, Format).contains(&format!("{length} bytes, there are 832")));
+        assert!(refusal(&file, Format).contains(&format!("{length} bytes, there are 1024")));
     }
     let mut file = file.clone();
     file[CHECKSUM..][..8].copy_from_slice(&[0xAB; 8]);
@@ -176,14 +178,20 @@ fn the_version_is_judged_before_the_rest() {
 #[test]
 fn fields_of_the_header() {
     use ErrorKind::*;
-    use header::*;
+    use header::{INPUTS, LAYERS, OUTPUTS};
     let file = &int8_file();
     refuse_word(file, LAYERS, 0, Model, &["without layers"]);
     refuse_word(file, LAYERS, 1025, Limit, &["1025 layers", "1024"]);
     refuse_word(file, LAYERS, u32::MAX, Limit, &["4294967295 layers"]);
-    refuse_word(file, LAYERS, 1024, Format, &["layer table", "65536 bytes", "768 are left"]);
+    refuse_word(file, LAYERS, 1024, Format, &["layer table", "65536 bytes", "896 are left"]);
     refuse_word(file, LAYERS, 3, Format, &["layer 0 (dense)", "tensor"]);
     refuse_word(file, LAYERS, 5, Format, &["layer 0 (dense)", "tensor"]);
+    refuse_word(file, header::UNUSED, 1, Format, &["header", "not zero"]);
+    refuse_word(file, OUTPUTS, 0, Format, &["wiring: the padding after it"]);
+    refuse_word(file, OUTPUTS, u32::MAX, Format, &["wiring: its 17179869196 bytes"]);
+    refuse_word(file, INPUTS, 0, Format, &["layer 0"]);
+    refuse_word(file, INPUTS, u32::MAX, Format, &["inputs: its 274877906880 bytes"]);
+    use input::{KIND, SCALE, WIDTH, ZERO_POINT};
     refuse_word(file, WIDTH, 0, Model, &["input", "without elements"]);
     refuse_word(file, WIDTH, 4, Model, &["layer 0 (dense)", "4 wide", "3 inputs"]);
     refuse_word(file, WIDTH, (1 << 20) + 1, Limit, &["input", "1048577", "1048576"]);
@@ -191,7 +199,7 @@ fn fields_of_the_header() {
     refuse_word(file, KIND, 3, Unsupported, &["input", "element type 3"]);
     refuse_word(file, KIND, 0, Format, &["input", "without an element type"]);
     refuse_word(file, ZERO_POINT, 128, Model, &["input", "zero point 128", "-128..=127"]);
-    refuse_word(file, UNUSED, 1, Format, &["header", "not zero"]);
+    refuse_word(file, input::UNUSED, 1, Format, &["input 0", "not zero"]);
     let real = &real_file();
     refuse_word(real, SCALE, 1, Format, &["input", "without an element type"]);
     refuse_word(real, SCALE, (-0.0_f32).to_bits(), Format, &["without an element type"]);
@@ -216,7 +224,7 @@ fn names() {
 fn scales() {
     let (int8, real) = (&int8_file(), &real_file());
     let places = [
-        (int8, header::SCALE, "input"),
+        (int8, input::SCALE, "input"),
         (int8, word(0, 11), "layer 0 (dense)"),
         (int8, int8::SCALES + 4, "layer 0 (dense): channel 1"),
         (int8, word(1, 5), "layer 1 (pointwise)"),
@@ -237,7 +245,7 @@ fn scales() {
 fn products_of_scales() {
     let says = ["layer 0 (dense): channel 0: input, weight and output scales together"];
     for scale in [1e38_f32, 1.2e-38] {
-        let file = &forged(&int8_file(), header::SCALE, &scale.to_le_bytes());
+        let file = &forged(&int8_file(), input::SCALE, &scale.to_le_bytes());
         let output = if scale > 1.0 { 1e-3_f32 } else { 1e3 };
         refuse_word(file, word(0, 11), output.to_bits(), ErrorKind::Model, &says);
     }
@@ -385,7 +393,7 @@ fn sums_that_leave_i32() {
     let dense = Dense::new(vec![-127; 3 * inputs], WeightLayout::OutIn, 3, inputs).unwrap();
     let input = TensorType::int8(inputs, QuantParams::new(Int8::I8, 1.0, 0).unwrap());
     let file = Model::builder("", input).layer(dense).build().unwrap().write();
-    let weights = 128;
+    let weights = 192;
     let worst = vec![-128_i8 as u8; inputs];
     let just = forged(&file, weights + inputs, &worst[1..]);
     assert!(Model::read(&just).is_ok());
@@ -404,7 +412,9 @@ fn padding() {
         (SCALES + 8, "layer 0 (dense): tensor 1"),
         (ZERO_POINTS + 2, "layer 0 (dense): tensor 2"),
         (BIAS + 8, "layer 0 (dense): tensor 3"),
-        (NAME + 4, "name"),
+        (WIRING + 20, "wiring"),
+        (LENGTHS + 20, "lengths of names"),
+        (NAME + 4, "names"),
         (INPUT + 6, "golden: input"),
         (OUTPUT + 16, "golden: output"),
         (DIGEST + 8, "golden: digest"),

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::forge::{forged, header, refusal, refuse_word, word};
+use common::forge::{forged, input, refusal, refuse_word, word};
 use signfold::layers::{Aggregate, Bias, DenseOutput, MaxProduct};
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, ErrorKind, Model, TensorType, WeightLayout};
@@ -20,7 +20,7 @@ const ALPHA: usize = 14;
 const SPLITS: usize = 15;
 
 /// The first tensor; each of these files has tensors of 64 bytes.
-const TENSORS: usize = 128;
+const TENSORS: usize = 192;
 
 fn file(layer: MaxProduct<'_>) -> Vec<u8> {
     let params = |kind, scale, zero_point| QuantParams::new(kind, scale, zero_point).unwrap();
@@ -55,7 +55,7 @@ fn the_files_are_what_docs_say() {
         (Aggregate::Mam, 5, 0.0),
     ];
     let words = |file: &[u8]| -> Vec<u32> {
-        let words = file[64..128].chunks_exact(4);
+        let words = file[128..192].chunks_exact(4);
         words.map(|word| u32::from_le_bytes(word.try_into().unwrap())).collect()
     };
     let scale = 0.125_f32.to_bits();
@@ -63,18 +63,18 @@ fn the_files_are_what_docs_say() {
         let alpha = alpha.to_bits();
         let file = all(aggregate);
         assert_eq!(words(&file), [7, 5, 2, 2, code, 1, 0, 0, 0, 0, 2, scale, 7, 1, alpha, 1]);
-        assert_eq!(file.len(), TENSORS + 4 * 64);
+        assert_eq!(file.len(), TENSORS + 6 * 64);
         let tensor = |i: usize| &file[TENSORS + 64 * i..];
         assert_eq!(tensor(0)[..11], [1, 0, 3, 4, 5, 128, 7, 0, 9, 10, 0]);
         assert_eq!(tensor(1)[..8], [0.25_f32.to_le_bytes(), 0.5_f32.to_le_bytes()].concat());
         assert_eq!(tensor(2)[..8], [10_i32.to_le_bytes(), (-20_i32).to_le_bytes()].concat());
-        assert_eq!(tensor(3)[..4], *b"max\0");
+        assert_eq!(tensor(5)[..4], *b"max\0");
         if aggregate == Aggregate::Mean {
             continue;
         }
         let file = pruned(aggregate);
         assert_eq!(words(&file), [7, 5, 2, 2, code + 16, 1, 0, 0, 0, 0, 2, scale, 7, 1, alpha, 2]);
-        assert_eq!(file.len(), TENSORS + 6 * 64);
+        assert_eq!(file.len(), TENSORS + 8 * 64);
         let tensor = |i: usize| &file[TENSORS + 64 * i..];
         let u32s = |values: &[u32]| -> Vec<u8> {
             values.iter().flat_map(|value| value.to_le_bytes()).collect()
@@ -84,7 +84,7 @@ fn the_files_are_what_docs_say() {
         assert_eq!(tensor(2)[..9], [1, 3, 4, 5, 128, 7, 9, 10, 0]);
         assert_eq!(tensor(3)[..4], 0.25_f32.to_le_bytes());
         assert_eq!(tensor(4)[..4], 10_i32.to_le_bytes());
-        assert_eq!(tensor(5)[..4], *b"max\0");
+        assert_eq!(tensor(7)[..4], *b"max\0");
     }
 }
 
@@ -180,8 +180,8 @@ fn shapes() {
     refuse(OUTPUTS, 1, Format, "tensor 0: the padding after it");
     refuse(INPUTS, u32::MAX, Format, "tensor 0");
     refuse(OUTPUTS, u32::MAX, Format, "tensor 0");
-    // The bias is read where the scales are, and the name where the bias is.
-    refuse_word(file, word(0, SCALES), 0, Format, &["name: the padding after it"]);
+    // The bias is read where the scales are, and the wiring where the bias is.
+    refuse_word(file, word(0, SCALES), 0, Model, &["tensor 10 is not there"]);
     refuse(SCALES, 3, Model, "3 weight scales for 2 outputs");
     refuse(SCALES, u32::MAX, Format, "tensor 1: its 17179869180 bytes");
     let both = forged(file, word(0, INPUTS), &[0xFF; 8]);
@@ -197,8 +197,8 @@ fn shapes() {
     refuse(INPUTS, 4, Model, "channel 0: a connection to input 4 of 4");
     refuse(INPUTS, 6, Model, "5 wide, but its weights are for 6 inputs");
     refuse(INPUTS, u32::MAX, ErrorKind::Limit, "4294967295 inputs, more than 1048576");
-    // What is read where depends on the ends: without any, the name is where the inputs are.
-    refuse_word(file, word(0, OUTPUTS), 0, Format, &["name: the padding after it"]);
+    // What is read where depends on the ends: without any, the wiring is where the inputs are.
+    refuse_word(file, word(0, OUTPUTS), 0, Format, &["the padding after it"]);
     refuse(OUTPUTS, 1, Format, "tensor 0: the padding after it");
     refuse(OUTPUTS, u32::MAX, Format, "tensor 0: its 17179869180 bytes");
     // The third end is padding, a 0: there are no connections, and scales are where inputs are.
@@ -323,6 +323,6 @@ fn a_pruned_file_may_claim_many_absent_connections() {
     let seconds = start.elapsed().as_secs_f64();
     println!("{seconds:.2} s");
     assert!(seconds < 20.0, "{seconds} s for a matrix of three weights");
-    let claim = forged(&file, header::WIDTH, &u32::MAX.to_le_bytes());
+    let claim = forged(&file, input::WIDTH, &u32::MAX.to_le_bytes());
     assert!(Model::read(&claim).is_err());
 }

@@ -22,16 +22,23 @@ pub mod header {
     pub const LAYERS: usize = 32;
     pub const GOLDEN_ROWS: usize = 36;
     pub const NAME: usize = 40;
-    pub const WIDTH: usize = 44;
-    pub const KIND: usize = 48;
-    pub const SCALE: usize = 52;
-    pub const ZERO_POINT: usize = 56;
-    pub const UNUSED: usize = 60;
+    pub const INPUTS: usize = 44;
+    pub const OUTPUTS: usize = 48;
+    pub const UNUSED: usize = 52;
 }
 
-/// Where a word of a layer's record is.
+/// Where the fields of the first input's record are.
+pub mod input {
+    pub const WIDTH: usize = 64;
+    pub const KIND: usize = 68;
+    pub const SCALE: usize = 72;
+    pub const ZERO_POINT: usize = 76;
+    pub const UNUSED: usize = 80;
+}
+
+/// Where a word of a layer's record is, in a model of one input.
 pub fn word(layer: usize, word: usize) -> usize {
-    64 * (1 + layer) + 4 * word
+    64 * (2 + layer) + 4 * word
 }
 
 /// The file with some of its bytes replaced, sealed again.
