@@ -260,14 +260,8 @@ impl Engine {
         output: impl Into<Output<'o>>,
         scratch: &mut Scratch,
     ) -> Result<()> {
-        if self.inputs.len() != 1 || self.outputs.len() != 1 {
-            return Err(single(self.inputs.len(), self.outputs.len()));
-        }
         let (input, mut output) = (input.into(), output.into());
-        let inputs = std::slice::from_ref(&input);
-        let rows = self.check(inputs, std::slice::from_ref(&output), scratch)?;
-        let outputs = Parts::One(output.bytes());
-        self.run_batch(Batch { inputs, outputs, rows, first: 0 }, scratch)
+        self.run_batch(self.single(&input, &mut output, scratch)?, scratch)
     }
 
     /// Runs the rows of all inputs of a network through it, into all its outputs: what
@@ -283,7 +277,11 @@ impl Engine {
         outputs: &mut [Output<'_>],
         scratch: &mut Scratch,
     ) -> Result<()> {
-        let rows = self.check(inputs, outputs, scratch)?;
+        let rows = count_rows(&self.inputs, inputs, "input", |of, v, what| of.rows(v, what))?;
+        let output_rows = count_rows(&self.outputs, outputs, "output", |of, output, what| {
+            of.rows_of(output.rust_type(), output.len(), what)
+        })?;
+        self.check(rows, output_rows, scratch)?;
         let outputs = match outputs {
             [output] => Parts::One(output.bytes()),
             outputs => Parts::Several(outputs.iter_mut().map(Output::bytes).collect()),
@@ -301,17 +299,25 @@ impl Engine {
         self.parts(batch, &mut scratch.arenas[..parts])
     }
 
-    /// Checks what a caller gives against the model and the scratch; answers the number of rows.
-    fn check(
+    /// What a caller gives to a network of one input and one output, checked.
+    fn single<'b>(
         &self,
-        inputs: &[Values<'_>],
-        outputs: &[Output<'_>],
+        input: &'b Values<'b>,
+        output: &'b mut Output<'_>,
         scratch: &Scratch,
-    ) -> Result<usize> {
-        let rows = count_rows(&self.inputs, inputs, "input", |of, v, what| of.rows(v, what))?;
-        let output_rows = count_rows(&self.outputs, outputs, "output", |of, output, what| {
-            of.rows_of(output.rust_type(), output.len(), what)
-        })?;
+    ) -> Result<Batch<'b>> {
+        let ([of_input], [of_output]) = (&self.inputs[..], &self.outputs[..]) else {
+            return Err(single(self.inputs.len(), self.outputs.len()));
+        };
+        let rows = of_input.rows(input, "input")?;
+        let output_rows = of_output.rows_of(output.rust_type(), output.len(), "output")?;
+        self.check(rows, output_rows, scratch)?;
+        let (inputs, outputs) = (std::slice::from_ref(input), Parts::One(output.bytes()));
+        Ok(Batch { inputs, outputs, rows, first: 0 })
+    }
+
+    /// Checks numbers of rows against each other and the scratch.
+    fn check(&self, rows: usize, output_rows: usize, scratch: &Scratch) -> Result<()> {
         if rows != output_rows {
             return Err(Error::input(format!(
                 "{rows} input rows, but room for {output_rows} output rows"
@@ -328,7 +334,7 @@ impl Engine {
                 "a batch of {rows} rows is quantized per tensor, but the scratch holds {capacity}"
             )));
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// Splits a batch over as many threads as there are arenas.
@@ -388,23 +394,17 @@ impl Engine {
     ) -> Result<()> {
         let count = batch.rows;
         arena.per_row.first = batch.first;
-        for Stage { step, from, to } in &self.stages {
-            // No step reads what it writes to.
-            let mut taken = match to {
-                Slot::Buffer(i) => core::mem::take(&mut arena.buffers[*i]),
-                Slot::Caller(_) => Vec::new(),
-            };
-            let output = match to {
-                Slot::Buffer(_) => {
-                    let stride = stride(step.row_bytes());
-                    let bytes = bytemuck::cast_slice_mut(&mut taken);
-                    RowsMut { bytes, stride, width: stride, count }
+        // The buffer that is written changes places with this one: no step reads what it writes to.
+        let mut written = Vec::new();
+        for Stage { step, from, to, stride } in &self.stages {
+            let bytes = match to {
+                Slot::Buffer(i) => {
+                    core::mem::swap(&mut arena.buffers[*i], &mut written);
+                    bytemuck::cast_slice_mut(&mut written)
                 }
-                Slot::Caller(i) => {
-                    let stride = self.outputs[*i].row_bytes();
-                    RowsMut { bytes: batch.outputs.get(*i), stride, width: stride, count }
-                }
+                Slot::Caller(i) => batch.outputs.get(*i),
             };
+            let output = RowsMut { bytes, stride: *stride, width: *stride, count };
             let rows = |source: &Source| {
                 let bytes = match source.slot {
                     Slot::Buffer(i) => bytemuck::cast_slice(&arena.buffers[i]),
@@ -421,7 +421,7 @@ impl Engine {
                 }
             };
             if let Slot::Buffer(i) = to {
-                arena.buffers[*i] = taken;
+                core::mem::swap(&mut arena.buffers[*i], &mut written);
             }
             done?;
         }

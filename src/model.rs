@@ -343,6 +343,7 @@ pub(crate) fn single(inputs: usize, outputs: usize) -> Error {
 }
 
 /// The number of rows that all of some values have, which are to be of these types.
+#[inline]
 pub(crate) fn count_rows<T>(
     types: &[TensorType],
     values: &[T],
@@ -355,10 +356,14 @@ pub(crate) fn count_rows<T>(
     }
     let mut count = None;
     for (i, (of, values)) in types.iter().zip(values).enumerate() {
-        let what = part(what, i);
-        let found = rows(of, values, &what)?;
+        // A name is made only where there are several: one is the commonest, and must be quick.
+        let found = match i {
+            0 => rows(of, values, what)?,
+            _ => rows(of, values, &part(what, i))?,
+        };
         let first = *count.get_or_insert(found);
         if found != first {
+            let what = part(what, i);
             return Err(Error::input(format!("{what} has {found} rows, but the first {first}")));
         }
     }

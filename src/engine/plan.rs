@@ -39,6 +39,8 @@ pub(super) struct Stage {
     /// At least one.
     pub from: Vec<Source>,
     pub to: Slot,
+    /// Bytes from one row that is written to the next.
+    pub stride: usize,
 }
 
 /// See the top.
@@ -150,7 +152,11 @@ impl Plan {
                     }
                 }
             }
-            self.stages.push(Stage { step, from: read, to });
+            let stride = match to {
+                Slot::Buffer(_) => stride(row_bytes),
+                Slot::Caller(_) => row_bytes,
+            };
+            self.stages.push(Stage { step, from: read, to, stride });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Batch, Engine, Parts, Scratch, Stage};
+use super::{Engine, Scratch, Stage};
 use crate::error::Result;
 use crate::tensor::{Output, Values};
 
@@ -57,9 +57,7 @@ impl Engine {
         repeats: u32,
     ) -> Result<Vec<Duration>> {
         let (input, mut output) = (input.into(), output.into());
-        let inputs = std::slice::from_ref(&input);
-        let rows = self.check(inputs, std::slice::from_ref(&output), scratch)?;
-        let batch = Batch { inputs, outputs: Parts::One(output.bytes()), rows, first: 0 };
+        let batch = self.single(&input, &mut output, scratch)?;
         let mut times = vec![Duration::ZERO; self.stages.len()];
         let mut steps = (0..times.len()).cycle();
         self.chunks(batch, &mut scratch.arenas[0], |step, inputs, mut output, per_row| {
