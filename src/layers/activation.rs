@@ -38,6 +38,37 @@ pub enum Activation {
     Gelu,
     /// The approximation of GELU by tanh: x/2 * (1 + tanh(sqrt(2/pi) * (x + 0.044715 x^3)))
     GeluTanh,
+    /// x where it is not negative, else alpha * (exp(x) - 1)
+    Elu {
+        /// How far negative x go, with the other sign.
+        alpha: f32,
+    },
+    /// min(max(alpha * x + beta, 0), 1)
+    HardSigmoid {
+        /// The slope.
+        alpha: f32,
+        /// The value at 0.
+        beta: f32,
+    },
+    /// x / (1 + exp(-x)), also called swish
+    Silu,
+    /// x * min(max(x / 6 + 0.5, 0), 1)
+    HardSwish,
+    /// gamma * x where x is positive, else gamma * (alpha * (exp(x) - 1))
+    Selu {
+        /// As that of [`Activation::Elu`].
+        alpha: f32,
+        /// What both parts are multiplied with.
+        gamma: f32,
+    },
+    /// ln(1 + exp(x)), as max(x, 0) + ln(1 + exp(-|x|))
+    Softplus,
+    /// x / (1 + |x|)
+    Softsign,
+    /// x * tanh(softplus(x))
+    Mish,
+    /// exp(x)
+    Exp,
 }
 
 impl Activation {
@@ -59,9 +90,30 @@ impl Activation {
                 let inner = 0.797_884_6 * (x + 0.044_715 * x * x * x);
                 0.5 * x * (1.0 + libm::tanhf(inner))
             }
+            Activation::Elu { alpha } => {
+                if x >= 0.0 {
+                    x
+                } else {
+                    alpha * libm::expm1f(x)
+                }
+            }
+            Activation::HardSigmoid { alpha, beta } => clamp(alpha * x + beta, 0.0, 1.0),
+            Activation::Silu => x / (1.0 + libm::expf(-x)),
+            Activation::HardSwish => x * clamp(x / 6.0 + 0.5, 0.0, 1.0),
+            Activation::Selu { alpha, gamma } => {
+                if x > 0.0 {
+                    gamma * x
+                } else {
+                    gamma * (alpha * libm::expm1f(x))
+                }
+            }
+            Activation::Softplus => softplus(x),
+            Activation::Softsign => x / (1.0 + x.abs()),
+            Activation::Mish => x * libm::tanhf(softplus(x)),
+            Activation::Exp => libm::expf(x),
             Activation::Relu | Activation::Relu6 | Activation::Clip { .. } => {
                 let (min, max) = self.clamp().expect("these three are clamps");
-                select_min(select_max(x, min), max)
+                clamp(x, min, max)
             }
         })
     }
@@ -90,16 +142,20 @@ impl Activation {
     /// Refuses parameters that make no function.
     ///
     /// # Errors
-    /// An empty or NaN range to clip to, a slope that is not finite.
+    /// An empty or NaN range to clip to, any other parameter that is not finite.
     pub fn validate(&self) -> Result<()> {
         match *self {
             Activation::Clip { min, max } if min.is_nan() || max.is_nan() || min > max => {
                 Err(Error::model(format!("clip from {min} to {max} is empty")))
             }
+            Activation::Clip { .. } => Ok(()),
             Activation::LeakyRelu { alpha } if !alpha.is_finite() => {
                 Err(Error::model(format!("leaky ReLU with slope {alpha}")))
             }
-            _ => Ok(()),
+            _ => match self.parts() {
+                (_, a, b) if a.is_finite() && b.is_finite() => Ok(()),
+                _ => Err(Error::model(format!("{self} has a parameter that is not finite"))),
+            },
         }
     }
 
@@ -115,6 +171,15 @@ impl Activation {
             Activation::Sigmoid => (6, 0.0, 0.0),
             Activation::Gelu => (7, 0.0, 0.0),
             Activation::GeluTanh => (8, 0.0, 0.0),
+            Activation::Elu { alpha } => (9, alpha, 0.0),
+            Activation::HardSigmoid { alpha, beta } => (10, alpha, beta),
+            Activation::Silu => (11, 0.0, 0.0),
+            Activation::HardSwish => (12, 0.0, 0.0),
+            Activation::Selu { alpha, gamma } => (13, alpha, gamma),
+            Activation::Softplus => (14, 0.0, 0.0),
+            Activation::Softsign => (15, 0.0, 0.0),
+            Activation::Mish => (16, 0.0, 0.0),
+            Activation::Exp => (17, 0.0, 0.0),
         }
     }
 
@@ -129,6 +194,15 @@ impl Activation {
             6 => Activation::Sigmoid,
             7 => Activation::Gelu,
             8 => Activation::GeluTanh,
+            9 => Activation::Elu { alpha: a },
+            10 => Activation::HardSigmoid { alpha: a, beta: b },
+            11 => Activation::Silu,
+            12 => Activation::HardSwish,
+            13 => Activation::Selu { alpha: a, gamma: b },
+            14 => Activation::Softplus,
+            15 => Activation::Softsign,
+            16 => Activation::Mish,
+            17 => Activation::Exp,
             _ => return Err(unknown("activation", code)),
         })
     }
@@ -152,6 +226,16 @@ impl Activation {
     }
 }
 
+fn clamp(x: f32, min: f32, max: f32) -> f32 {
+    select_min(select_max(x, min), max)
+}
+
+/// Without an overflow, and as precise for large negative x as for others.
+fn softplus(x: f32) -> f32 {
+    let positive = if x > 0.0 { x } else { 0.0 };
+    positive + libm::log1pf(libm::expf(-x.abs()))
+}
+
 impl core::fmt::Display for Activation {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
@@ -164,6 +248,15 @@ impl core::fmt::Display for Activation {
             Activation::Sigmoid => f.write_str("sigmoid"),
             Activation::Gelu => f.write_str("gelu"),
             Activation::GeluTanh => f.write_str("gelu_tanh"),
+            Activation::Elu { alpha } => write!(f, "elu({alpha})"),
+            Activation::HardSigmoid { alpha, beta } => write!(f, "hard_sigmoid({alpha}, {beta})"),
+            Activation::Silu => f.write_str("silu"),
+            Activation::HardSwish => f.write_str("hard_swish"),
+            Activation::Selu { alpha, gamma } => write!(f, "selu({alpha}, {gamma})"),
+            Activation::Softplus => f.write_str("softplus"),
+            Activation::Softsign => f.write_str("softsign"),
+            Activation::Mish => f.write_str("mish"),
+            Activation::Exp => f.write_str("exp"),
         }
     }
 }

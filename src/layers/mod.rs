@@ -1,20 +1,31 @@
 //! Layers, one file per kind. To add one: its file, and its line in `layers!`.
 
 mod activation;
+mod affine;
 mod argmax;
+mod by_row;
 mod channels;
 mod dense;
 mod edges;
+mod float_dense;
+mod float_max;
+mod layer_norm;
+mod log_softmax;
 mod max_product;
 mod pointwise;
 mod softmax;
 
 pub use crate::kernels::max::Aggregate;
 pub use activation::Activation;
+pub use affine::Affine;
 pub use argmax::Argmax;
 pub use channels::{Bias, DenseInput, DenseOutput};
 pub use dense::{Dense, split_bias_column};
 pub use edges::{Dequantize, Quantize};
+pub use float_dense::FloatDense;
+pub use float_max::FloatMax;
+pub use layer_norm::LayerNorm;
+pub use log_softmax::LogSoftmax;
 pub use max_product::MaxProduct;
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;
@@ -208,6 +219,16 @@ layers! {
     6 "argmax" Argmax;
     /// Products with a weight matrix that meet by a maximum, plus a bias.
     7 "max product" MaxProduct<'a>;
+    /// Sums of products with a matrix of real weights, plus a bias.
+    8 "float dense" FloatDense<'a>;
+    /// Products with a matrix of real weights that meet by a maximum, plus a bias.
+    9 "float max product" FloatMax<'a>;
+    /// A scale and a shift of each column.
+    10 "affine" Affine<'a>;
+    /// Row by row: mean 0 and variance 1, then a scale and a shift of each column.
+    11 "layer norm" LayerNorm<'a>;
+    /// Row by row: the logarithms of what softmax gives.
+    12 "log softmax" LogSoftmax;
 }
 
 impl Layer<'_> {
@@ -221,6 +242,11 @@ impl Layer<'_> {
             Layer::Softmax(layer) => Layer::Softmax(layer),
             Layer::Argmax(layer) => Layer::Argmax(layer),
             Layer::MaxProduct(layer) => Layer::MaxProduct(layer.into_owned()),
+            Layer::FloatDense(layer) => Layer::FloatDense(layer.into_owned()),
+            Layer::FloatMax(layer) => Layer::FloatMax(layer.into_owned()),
+            Layer::Affine(layer) => Layer::Affine(layer.into_owned()),
+            Layer::LayerNorm(layer) => Layer::LayerNorm(layer.into_owned()),
+            Layer::LogSoftmax(layer) => Layer::LogSoftmax(layer),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Softmax: the end of a classifier that answers probabilities.
 
+use super::by_row::sum;
 use super::edges::expect_f32;
 use super::{Kind, Place};
 use crate::error::Result;
@@ -72,13 +73,10 @@ impl Step for SoftmaxStep {
 
 fn softmax(row: &[f32], out: &mut [f32]) {
     let max = row.iter().copied().fold(f32::NEG_INFINITY, select_max);
-    let mut sums = [0.0_f32; 8];
-    for (i, (&x, out)) in row.iter().zip(out.iter_mut()).enumerate() {
+    for (&x, out) in row.iter().zip(out.iter_mut()) {
         *out = libm::expf(x - max);
-        sums[i % 8] += *out;
     }
-    let [a, b, c, d, e, f, g, h] = sums;
-    let sum = ((a + e) + (c + g)) + ((b + f) + (d + h));
+    let sum = sum(out.iter().copied());
     for out in out {
         *out = one_nan(*out / sum);
     }

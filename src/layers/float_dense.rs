@@ -1,0 +1,269 @@
+//! Dense layers of real numbers.
+//!
+//! A sum of real numbers depends on its order, so the order is part of the definition: one input after
+//! the other. Lanes of vectors are therefore outputs:
+//! ```text
+//! for each panel of 16 outputs          (weights packed [panel][input][output])
+//!   for each tile of 4 rows
+//!     for each input: all sums += x * w
+//! ```
+
+use std::borrow::Cow;
+
+use super::by_row::{self, check_finite, check_width};
+use super::edges::expect_f32;
+use super::{Kind, Place};
+use crate::error::{Error, Result};
+use crate::pack::WeightLayout;
+use crate::quant::one_nan;
+use crate::record::{RecordReader, RecordWriter};
+use crate::step::{PerRow, Rows, RowsMut, Step};
+use crate::tensor::{TensorType, Values};
+
+/// A dense layer of real numbers: `output[n] = sum over k of input[k] * weight[n][k], + bias[n]`.
+///
+/// In `f32`, each operation rounded: products are added to 0 one after the other, by rising k, and the
+/// bias, if there is one, last. An activation is a [`Pointwise`](super::Pointwise) layer of its own.
+///
+/// ```
+/// use signfold::layers::FloatDense;
+/// use signfold::{Engine, Model, TensorType, WeightLayout};
+///
+/// // 3 inputs, 2 outputs.
+/// let weights = vec![1.0, -2.0, 0.5, 4.0, 0.0, 1.5];
+/// let layer = FloatDense::new(weights, WeightLayout::OutIn, 2, 3)?.bias(vec![0.25, 0.0]);
+/// let engine = Engine::new(&Model::builder("example", TensorType::f32(3)).layer(layer).build()?)?;
+/// let mut output = [0.0; 2];
+/// engine.run(&[1.0, 2.0, 3.0], &mut output, &mut engine.scratch())?;
+/// assert_eq!(output, [-1.25, 8.5]);
+/// # Ok::<(), signfold::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct FloatDense<'a> {
+    inputs: usize,
+    outputs: usize,
+    weights: Cow<'a, [f32]>,
+    bias: Option<Cow<'a, [f32]>>,
+}
+
+impl<'a> FloatDense<'a> {
+    /// A layer of `outputs x inputs` weights that lie as `layout` says, without a bias. All must be
+    /// finite for a model to take the layer.
+    ///
+    /// # Errors
+    /// There must be `outputs * inputs` weights, at least one.
+    pub fn new(
+        weights: impl Into<Cow<'a, [f32]>>,
+        layout: WeightLayout,
+        outputs: usize,
+        inputs: usize,
+    ) -> Result<Self> {
+        let weights = layout.to_out_in(weights, outputs, inputs)?;
+        if weights.is_empty() {
+            return Err(Error::model("a layer without weights"));
+        }
+        Ok(Self { inputs, outputs, weights, bias: None })
+    }
+
+    /// Sets the bias: one number per output.
+    #[must_use]
+    pub fn bias(mut self, bias: impl Into<Cow<'a, [f32]>>) -> Self {
+        self.bias = Some(bias.into());
+        self
+    }
+
+    /// K: elements of an input row.
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// N: elements of an output row.
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// The weights, `[out][in]`.
+    pub fn weights(&self) -> &[f32] {
+        &self.weights
+    }
+
+    /// The bias, if there is one.
+    pub fn bias_values(&self) -> Option<&[f32]> {
+        self.bias.as_deref()
+    }
+
+    pub(crate) fn into_owned(self) -> FloatDense<'static> {
+        FloatDense {
+            weights: self.weights.into_owned().into(),
+            bias: self.bias.map(|bias| bias.into_owned().into()),
+            ..self
+        }
+    }
+
+    /// The weights of an output.
+    pub(super) fn row(&self, output: usize) -> &[f32] {
+        &self.weights[output * self.inputs..][..self.inputs]
+    }
+
+    /// An output, once the bias is added.
+    pub(super) fn finish(&self, output: usize, sum: f32) -> f32 {
+        one_nan(self.bias.as_ref().map_or(sum, |bias| sum + bias[output]))
+    }
+}
+
+impl<'a> Kind<'a> for FloatDense<'a> {
+    fn output(&self, inputs: &[TensorType]) -> Result<TensorType> {
+        expect_f32(&inputs[0])?;
+        check_width(inputs[0].width, self.inputs)?;
+        if let Some(bias) = &self.bias {
+            if bias.len() != self.outputs {
+                let (found, outputs) = (bias.len(), self.outputs);
+                return Err(Error::model(format!("{found} biases for {outputs} outputs")));
+            }
+            check_finite("bias", bias)?;
+        }
+        for n in 0..self.outputs {
+            check_finite("the weight for input", self.row(n))
+                .map_err(|e| e.at(format!("channel {n}")))?;
+        }
+        Ok(TensorType::f32(self.outputs))
+    }
+
+    fn encode(&self, record: &mut RecordWriter) {
+        record.length(self.inputs);
+        record.length(self.outputs);
+        record.word(self.bias.is_some().into());
+        record.tensor_f32(&self.weights);
+        if let Some(bias) = &self.bias {
+            record.tensor_f32(bias);
+        }
+    }
+
+    fn decode(record: &mut RecordReader<'a>) -> Result<Self> {
+        let (inputs, outputs) = (record.length()?, record.length()?);
+        let biased = record.choice("kind of bias", &[(0, false), (1, true)])?;
+        let Some(weights) = inputs.checked_mul(outputs).filter(|&n| n > 0) else {
+            return Err(Error::format(format!("a matrix of {outputs} x {inputs} weights")));
+        };
+        let weights = record.tensor_f32(weights)?;
+        let bias = if biased { Some(record.tensor_f32(outputs)?) } else { None };
+        Ok(Self { inputs, outputs, weights, bias })
+    }
+
+    fn reference(&self, _: &[TensorType], values: &[&Values<'_>]) -> Result<Values<'static>> {
+        let of = |row: &[f32], out: &mut [f32]| {
+            for (n, out) in out.iter_mut().enumerate() {
+                let products = row.iter().zip(self.row(n)).map(|(x, w)| x * w);
+                *out = self.finish(n, products.fold(0.0, |sum, product| sum + product));
+            }
+        };
+        Ok(by_row::reference(values[0], (self.inputs, self.outputs), of))
+    }
+
+    fn compile(&self, _: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
+        let (inputs, panels) = (self.inputs, self.outputs.div_ceil(PANEL));
+        let mut packed = vec![[0.0; PANEL]; panels * inputs];
+        for n in 0..self.outputs {
+            let panel = &mut packed[n / PANEL * inputs..][..inputs];
+            for (weights, &w) in panel.iter_mut().zip(self.row(n)) {
+                weights[n % PANEL] = w;
+            }
+        }
+        let bias = self.bias.clone().map(Cow::into_owned);
+        steps.push(Box::new(FloatDenseStep { inputs, outputs: self.outputs, packed, bias }));
+        Ok(())
+    }
+}
+
+/// Outputs that are computed together.
+const PANEL: usize = 16;
+
+/// Rows that are computed together.
+const ROWS: usize = 4;
+
+#[derive(Debug)]
+struct FloatDenseStep {
+    inputs: usize,
+    outputs: usize,
+    /// `[panel][input][output]`; what lacks in the last panel is 0.
+    packed: Vec<[f32; PANEL]>,
+    bias: Option<Vec<f32>>,
+}
+
+impl FloatDenseStep {
+    /// The sums of a panel, for some rows.
+    fn sums<const R: usize>(&self, panel: usize, rows: [&[f32]; R]) -> [[f32; PANEL]; R] {
+        let weights = &self.packed[panel * self.inputs..][..self.inputs];
+        let rows = rows.map(|row| &row[..self.inputs]);
+        let mut sums = [[0.0; PANEL]; R];
+        for (k, weights) in weights.iter().enumerate() {
+            for (sums, row) in sums.iter_mut().zip(rows) {
+                for (sum, w) in sums.iter_mut().zip(weights) {
+                    *sum += row[k] * w;
+                }
+            }
+        }
+        sums
+    }
+
+    fn finish(&self, panel: usize, sums: &[f32; PANEL], out: &mut [f32]) {
+        let first = panel * PANEL;
+        let out = &mut out[first..self.outputs.min(first + PANEL)];
+        match &self.bias {
+            Some(bias) => {
+                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[first..]) {
+                    *out = one_nan(sum + bias);
+                }
+            }
+            None => {
+                for (out, sum) in out.iter_mut().zip(sums) {
+                    *out = one_nan(*sum);
+                }
+            }
+        }
+    }
+}
+
+impl Step for FloatDenseStep {
+    fn name(&self) -> String {
+        format!("float dense {}x{}", self.inputs, self.outputs)
+    }
+
+    fn row_bytes(&self) -> usize {
+        4 * self.outputs
+    }
+
+    fn cost(&self) -> usize {
+        // A multiplication and an addition for 4 outputs.
+        self.packed.len() * (PANEL / 4) * 2
+    }
+
+    fn weight_bytes(&self) -> usize {
+        size_of_val(&self.packed[..])
+    }
+
+    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let Rows { bytes, stride, count } = inputs[0];
+        let x: &[f32] = bytemuck::cast_slice(bytes);
+        let row = |i: usize| &x[i * (stride / 4)..];
+        let out_stride = output.stride / 4;
+        let out: &mut [f32] = bytemuck::cast_slice_mut(output.bytes);
+        for panel in 0..self.outputs.div_ceil(PANEL) {
+            let mut at = 0;
+            while at < count {
+                if count - at >= ROWS {
+                    let rows = core::array::from_fn(|r| row(at + r));
+                    for (r, sums) in self.sums::<ROWS>(panel, rows).iter().enumerate() {
+                        self.finish(panel, sums, &mut out[(at + r) * out_stride..]);
+                    }
+                    at += ROWS;
+                } else {
+                    let [sums] = self.sums(panel, [row(at)]);
+                    self.finish(panel, &sums, &mut out[at * out_stride..]);
+                    at += 1;
+                }
+            }
+        }
+        Ok(())
+    }
+}
