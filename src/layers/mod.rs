@@ -3,8 +3,11 @@
 mod activation;
 mod argmax;
 mod channels;
+mod combine;
+mod concat;
 mod dense;
 mod edges;
+mod lookup;
 mod max_product;
 mod pointwise;
 mod softmax;
@@ -13,8 +16,11 @@ pub use crate::kernels::max::Aggregate;
 pub use activation::Activation;
 pub use argmax::Argmax;
 pub use channels::{Bias, DenseInput, DenseOutput};
+pub use combine::{Combine, CombineOp};
+pub use concat::Concat;
 pub use dense::{Dense, split_bias_column};
 pub use edges::{Dequantize, Quantize};
+pub use lookup::Lookup;
 pub use max_product::MaxProduct;
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;
@@ -208,6 +214,12 @@ layers! {
     6 "argmax" Argmax;
     /// Products with a weight matrix that meet by a maximum, plus a bias.
     7 "max product" MaxProduct<'a>;
+    /// Two tensors become one, element by element.
+    13 "combine" Combine;
+    /// Rows of several tensors, end to end.
+    14 "concat" Concat;
+    /// A function of each 8-bit element, by a table.
+    15 "lookup" Lookup<'a>;
 }
 
 impl Layer<'_> {
@@ -221,6 +233,9 @@ impl Layer<'_> {
             Layer::Softmax(layer) => Layer::Softmax(layer),
             Layer::Argmax(layer) => Layer::Argmax(layer),
             Layer::MaxProduct(layer) => Layer::MaxProduct(layer.into_owned()),
+            Layer::Combine(layer) => Layer::Combine(layer),
+            Layer::Concat(layer) => Layer::Concat(layer),
+            Layer::Lookup(layer) => Layer::Lookup(layer.into_owned()),
         }
     }
 }
