@@ -282,7 +282,12 @@ impl PackedMatrix {
         }
         let row_constants = self.prepare().map(|_| &row_constants[..]);
         let inputs = Inputs { bytes: &bytes, stride, rows, row_constants, corrections: [None; 2] };
-        self.run(&self.corrections, &inputs, None, Epilogue::Int { out, width: self.outputs });
+        self.run(
+            &self.corrections,
+            &inputs,
+            None,
+            Epilogue::Int { out, stride: self.outputs, width: self.outputs },
+        );
         Ok(())
     }
 }

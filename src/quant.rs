@@ -1,8 +1,14 @@
 //! Quantization: how an 8-bit integer stands for a real number, and the rules for rounding.
 //!
 //! `real = (q - zero_point) * scale`. Every float operation here is a single IEEE-754 binary32
-//! operation, rounded to nearest even, in the order written: no fused multiply-add, no reciprocal
-//! in place of a division. That is what makes the result the same on every machine.
+//! operation, rounded to nearest even, in the order written (some rules use binary64): no fused
+//! multiply-add, no reciprocal in place of a division. That is what makes the result the same on every machine.
+
+mod rules;
+
+pub use rules::{
+    FixedPoint, Requantizer, Rounding, multiplier, requantize_nearest, round_half_away,
+};
 
 use crate::error::{Error, Result};
 
@@ -91,29 +97,6 @@ impl QuantParams {
     pub fn dequantize(&self, q: i32) -> f32 {
         (q - self.zero_point) as f32 * self.scale
     }
-}
-
-/// How an `i32` sum becomes an 8-bit output. The rule is named in the model file; nothing guesses
-/// it. More rules may come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Rounding {
-    /// Sum to `f32` (round to even), times the channel's multiplier, clamp, round half to even,
-    /// add the zero point. What the CPU back ends of ONNX Runtime (MLAS) and TensorFlow Lite
-    /// (XNNPACK) compute.
-    #[default]
-    Nearest,
-}
-
-/// The multiplier of an output channel under [`Rounding::Nearest`]: `input * weight / output`
-/// scales, multiplied first, both operations rounded to `f32`.
-pub fn multiplier(input_scale: f32, weight_scale: f32, output_scale: f32) -> f32 {
-    input_scale * weight_scale / output_scale
-}
-
-/// [`Rounding::Nearest`]: `min..=max` bound the result before the zero point is added.
-pub fn requantize_nearest(sum: i32, multiplier: f32, min: i32, max: i32, zero_point: i32) -> i32 {
-    round_clamped(sum as f32 * multiplier, min, max) + zero_point
 }
 
 /// Scale and zero point (of `u8`) that ONNX `DynamicQuantizeLinear` computes for data between

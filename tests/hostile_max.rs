@@ -114,7 +114,7 @@ fn codes() {
         refuse(BIAS, 3, "unknown kind of bias 3");
         refuse(INPUT, 3, "input 3");
         refuse(ACTIVATION, 99, "unknown activation 99");
-        refuse(RULE, 2, "unknown requantize rule 2");
+        refuse(RULE, 9, "unknown requantize rule 9");
     }
 }
 

@@ -159,6 +159,17 @@ impl Activation {
         }
     }
 
+    /// Refuses what is not a clamp, and so no part of another layer.
+    pub(super) fn check_clamp(&self) -> Result<()> {
+        self.validate()?;
+        match self.clamp() {
+            Some(_) => Ok(()),
+            None => Err(Error::model(format!(
+                "{self} is not a clamp: it needs a pointwise layer of its own"
+            ))),
+        }
+    }
+
     /// The code in the file and the two parameters.
     fn parts(&self) -> (u32, f32, f32) {
         match *self {

@@ -5,12 +5,15 @@ mod affine;
 mod argmax;
 mod by_row;
 mod channels;
+mod combine;
+mod concat;
 mod dense;
 mod edges;
 mod float_dense;
 mod float_max;
 mod layer_norm;
 mod log_softmax;
+mod lookup;
 mod max_product;
 mod pointwise;
 mod softmax;
@@ -20,12 +23,15 @@ pub use activation::Activation;
 pub use affine::Affine;
 pub use argmax::Argmax;
 pub use channels::{Bias, DenseInput, DenseOutput};
+pub use combine::{Combine, CombineOp};
+pub use concat::Concat;
 pub use dense::{Dense, split_bias_column};
 pub use edges::{Dequantize, Quantize};
 pub use float_dense::FloatDense;
 pub use float_max::FloatMax;
 pub use layer_norm::LayerNorm;
 pub use log_softmax::LogSoftmax;
+pub use lookup::Lookup;
 pub use max_product::MaxProduct;
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;
@@ -229,6 +235,12 @@ layers! {
     11 "layer norm" LayerNorm<'a>;
     /// Row by row: the logarithms of what softmax gives.
     12 "log softmax" LogSoftmax;
+    /// Two tensors become one, element by element.
+    13 "combine" Combine;
+    /// Rows of several tensors, end to end.
+    14 "concat" Concat;
+    /// A function of each 8-bit element, by a table.
+    15 "lookup" Lookup<'a>;
 }
 
 impl Layer<'_> {
@@ -247,6 +259,9 @@ impl Layer<'_> {
             Layer::Affine(layer) => Layer::Affine(layer.into_owned()),
             Layer::LayerNorm(layer) => Layer::LayerNorm(layer.into_owned()),
             Layer::LogSoftmax(layer) => Layer::LogSoftmax(layer),
+            Layer::Combine(layer) => Layer::Combine(layer),
+            Layer::Concat(layer) => Layer::Concat(layer),
+            Layer::Lookup(layer) => Layer::Lookup(layer.into_owned()),
         }
     }
 }

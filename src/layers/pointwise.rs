@@ -7,7 +7,7 @@ use crate::kernels::map::Function;
 use crate::kernels::{Kernel, Table};
 use crate::quant::QuantParams;
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{PerRow, Rows, RowsMut, Step, map};
+use crate::step::{Form, PerRow, Rows, RowsMut, Step, map};
 use crate::tensor::{Element, TensorType, Values};
 
 /// A function of each element.
@@ -24,7 +24,7 @@ pub struct Pointwise {
 
 impl Pointwise {
     /// The value for one 8-bit input, both in their `i8` form.
-    fn entry(&self, input: &QuantParams, output: &QuantParams, q: i8) -> i8 {
+    pub(super) fn entry(&self, input: &QuantParams, output: &QuantParams, q: i8) -> i8 {
         let real = input.dequantize(i32::from(q) + input.kind().shift());
         (output.quantize(self.activation.apply(real)) - output.kind().shift()) as i8
     }
@@ -74,11 +74,8 @@ impl Kind<'_> for Pointwise {
         let (kernel, width) = (place.kernel, place.input().of.width);
         steps.push(match (place.input().of.element, self.output) {
             (Element::Int8(input), Some(output)) => {
-                let entry = |byte: usize| {
-                    let value = place.input().form.value(byte as u8);
-                    place.output_form.byte(self.entry(&input, &output, value))
-                };
-                let table = Table::new(std::array::from_fn(entry));
+                let entry = |value| self.entry(&input, &output, value);
+                let table = table(place.input().form, place.output_form, entry);
                 Box::new(TableStep { kernel, width, table })
             }
             _ => match self.activation.function() {
@@ -90,11 +87,16 @@ impl Kind<'_> for Pointwise {
     }
 }
 
+/// A table of a function of 8-bit values, for bytes of these forms.
+pub(super) fn table(from: Form, to: Form, entry: impl Fn(i8) -> i8) -> Table {
+    Table::new(std::array::from_fn(|byte| to.byte(entry(from.value(byte as u8)))))
+}
+
 #[derive(Debug)]
-struct TableStep {
-    kernel: &'static Kernel,
-    width: usize,
-    table: Table,
+pub(super) struct TableStep {
+    pub kernel: &'static Kernel,
+    pub width: usize,
+    pub table: Table,
 }
 
 impl Step for TableStep {

@@ -16,9 +16,12 @@ fn integers_stay_in_their_rows() {
             let matrix = matrices.pack(kernel, &shape);
             let given = Given::random(kernel, &shape, &matrices, g);
             let place = Place::random(kernel, &shape, g);
-            let place = Place { stride: place.width, ..place };
             let out = place.guarded(kernel, &shape, 0x5A5A_5A5A, |out| {
-                given.run(&shape, &matrix, Epilogue::Int { out, width: place.width });
+                given.run(
+                    &shape,
+                    &matrix,
+                    Epilogue::Int { out, stride: place.stride, width: place.width },
+                );
             });
             let wanted = given.sums(&shape, &matrices);
             same(kernel, &(shape, place), shape.outputs, out, wanted);

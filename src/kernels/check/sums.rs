@@ -123,7 +123,7 @@ fn sums_at_the_limit_of_i32() {
             let column = vec![inputs as i32 * i32::from(w); matrix.padded_outputs()];
             given.corrections.push((vec![correction; 2], column));
             let mut out = [0; 6];
-            given.run(&shape, &matrix, Epilogue::Int { out: &mut out, width: 3 });
+            given.run(&shape, &matrix, Epilogue::Int { out: &mut out, stride: 3, width: 3 });
             same(kernel, &shape, 3, out, [wanted; 6]);
         }
     }

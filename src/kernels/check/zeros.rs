@@ -35,7 +35,7 @@ fn check(kernel: &'static Kernel, shape: &Shape, zero: i8, matrices: &Matrices) 
         constants: &given.bias,
         list: &mut list,
     });
-    let epilogue = Epilogue::Int { out: &mut out, width: shape.outputs };
+    let epilogue = Epilogue::Int { out: &mut out, stride: shape.outputs, width: shape.outputs };
     given.run_skipping(shape, &matrix, skip, epilogue);
     let (x, w) = (&matrices.x, &matrices.w);
     let wanted = reference::sums(x, w, shape.inputs, zero_point, &vec![0; shape.outputs]);

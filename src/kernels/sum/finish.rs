@@ -45,10 +45,10 @@ pub(crate) fn apply<V: Vector, const R: usize, const N: usize>(
     sums: Sums<V, R, N>,
 ) {
     match epilogue {
-        Epilogue::Int { out, width } => {
+        Epilogue::Int { out, stride, width } => {
             for (r, v) in each::<R, N>() {
                 let output = first + v * V::LANES;
-                let out = &mut out[(row + r) * *width + output..];
+                let out = &mut out[(row + r) * *stride + output..];
                 let lanes = V::LANES.min(*width - output);
                 vector.store_int(sums[r][v], &mut out[..lanes]);
             }

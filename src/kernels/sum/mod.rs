@@ -65,8 +65,8 @@ pub(crate) struct Skip<'a> {
 
 /// What becomes of the sums. Arrays per output are as long as [`Weights::constants`].
 pub(crate) enum Epilogue<'a> {
-    /// They are stored as they are, in rows of `width`.
-    Int { out: &'a mut [i32], width: usize },
+    /// They are stored as they are, in rows of `stride` of which `width` may be written.
+    Int { out: &'a mut [i32], stride: usize, width: usize },
     /// `narrow(round(sum * multiplier))`, in rows of `stride` of which `width` may be written.
     Bytes { out: &'a mut [u8], stride: usize, width: usize, multipliers: &'a [f32], narrow: Narrow },
     /// `sum * (row scale * scale) + bias`, clamped, in rows of `stride` of which `width` may be

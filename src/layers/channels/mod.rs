@@ -9,10 +9,10 @@ use super::Activation;
 use super::edges::{expect_f32, expect_int8, refuse_nan};
 use crate::error::{Error, Result};
 use crate::quant::{
-    QuantParams, Rounding, check_scale, dynamic_params, multiplier, round_clamped, select_max,
-    select_min,
+    QuantParams, Requantizer, Rounding, check_scale, dynamic_params, multiplier, round_clamped,
+    select_max, select_min,
 };
-use crate::record::{RecordReader, RecordWriter};
+use crate::record::{RecordReader, RecordWriter, unknown};
 use crate::tensor::{TensorType, Values};
 
 /// What is added to each output.
@@ -106,9 +106,14 @@ impl<'a> Channels<'a> {
     }
 
     /// The bounds that activation and type set to an 8-bit output, before its zero point is added.
-    fn bounds(&self, output: &QuantParams) -> (i32, i32) {
-        let ((min, max), zero_point) = (self.clamp(), output.zero_point());
-        (output.quantize(min) - zero_point, output.quantize(max) - zero_point)
+    fn bounds(&self, output: &QuantParams, rule: Rounding) -> (i32, i32) {
+        rule.bounds(output, self.clamp())
+    }
+
+    /// What an output's integer becomes under a rule, where inputs and outputs have these scales.
+    fn requantizer(&self, n: usize, rule: Rounding, input: f32, output: f32) -> Requantizer {
+        let per_output = self.weight_scales.len() > 1;
+        Requantizer::new(rule, input, self.weight_scale(n), output, per_output)
     }
 
     /// How far an input can be from its zero point: 8-bit ones, or real ones quantized on arrival.
@@ -143,13 +148,7 @@ impl<'a> Channels<'a> {
             Bias::I32(bias) => self.check_length("biases", bias.len(), &[self.outputs])?,
             Bias::F32(bias) => self.check_length("biases", bias.len(), &[self.outputs])?,
         }
-        self.activation.validate()?;
-        if self.activation.clamp().is_none() {
-            return Err(Error::model(format!(
-                "{} is not a clamp: it needs a pointwise layer of its own",
-                self.activation
-            )));
-        }
+        self.activation.check_clamp()?;
         match (&self.bias, self.input, self.output) {
             (Bias::I32(_), DenseInput::PerTensor | DenseInput::PerRow, _) => {
                 return Err(Error::model("an i32 bias needs an input scale that is known: 8-bit"));
@@ -195,7 +194,16 @@ impl<'a> Channels<'a> {
         if let Ok(params) = expect_int8(input) {
             let product = match self.output {
                 DenseOutput::F32 => params.scale() * self.weight_scale(n),
-                DenseOutput::Int8(output, _) => {
+                DenseOutput::Int8(output, rule) => {
+                    let by = self.requantizer(n, rule, params.scale(), output.scale());
+                    if let Requantizer::TfLite(by) = by
+                        && worst > by.most()
+                    {
+                        return Err(Error::model(format!(
+                            "its sum can reach {worst}, but with its multiplier only {} fits an i32",
+                            by.most()
+                        )));
+                    }
                     multiplier(params.scale(), self.weight_scale(n), output.scale())
                 }
             };
@@ -241,30 +249,39 @@ impl<'a> Channels<'a> {
     /// are any, are added once an integer is scaled; `params` are those of the input rows.
     pub fn reference_finish(
         &self,
-        integers: &[f32],
+        integers: &[i32],
         extras: &[f32],
         params: &[RowParams],
     ) -> Values<'static> {
-        let each = integers.iter().enumerate().map(|(i, integer)| {
+        let each = integers.iter().enumerate().map(|(i, &integer)| {
             let (row, n) = (i / self.outputs, i % self.outputs);
             let scaled = move |by: f32| match extras.get(i) {
-                Some(extra) => integer * by + extra,
-                None => integer * by,
+                Some(extra) => integer as f32 * by + extra,
+                None => integer as f32 * by,
             };
-            (n, params[row].0, scaled)
+            (n, integer, params[row].0, scaled)
         });
         match self.output {
             DenseOutput::Int8(output, Rounding::Nearest) => {
-                let ((min, max), zero_point) = (self.bounds(&output), output.zero_point_i8());
-                let bytes = each.map(|(n, scale, scaled)| {
+                let (min, max) = self.bounds(&output, Rounding::Nearest);
+                let bytes = each.map(|(n, _, scale, scaled)| {
                     let by = multiplier(scale, self.weight_scale(n), output.scale());
-                    (round_clamped(scaled(by), min, max) + zero_point) as i8
+                    (round_clamped(scaled(by), min, max) + output.zero_point_i8()) as i8
+                });
+                Values::from_i8(bytes.collect(), &output)
+            }
+            DenseOutput::Int8(output, rule) => {
+                let (min, max) = self.bounds(&output, rule);
+                let bytes = each.map(|(n, integer, scale, _)| {
+                    let by = self.requantizer(n, rule, scale, output.scale());
+                    let value = by.apply(integer, min, max, output.zero_point());
+                    (value - output.kind().shift()) as i8
                 });
                 Values::from_i8(bytes.collect(), &output)
             }
             DenseOutput::F32 => {
                 let (min, max) = self.clamp();
-                let reals = each.map(|(n, scale, scaled)| {
+                let reals = each.map(|(n, _, scale, scaled)| {
                     let mut real = scaled(scale * self.weight_scale(n));
                     if let Bias::F32(bias) = &self.bias {
                         real += bias[n];
@@ -289,18 +306,13 @@ impl<'a> Channels<'a> {
             DenseInput::PerRow => 2,
         });
         self.activation.encode(record);
-        match self.output {
-            DenseOutput::F32 => {
-                record.params(None);
-                record.word(0);
-            }
-            DenseOutput::Int8(params, rounding) => {
-                record.params(Some(&params));
-                record.word(match rounding {
-                    Rounding::Nearest => 1,
-                });
-            }
-        }
+        encode_output(
+            record,
+            match self.output {
+                DenseOutput::F32 => None,
+                DenseOutput::Int8(params, rule) => Some((params, rule)),
+            },
+        );
     }
 
     /// Writes the tensor of the bias, which follows those of the weights.
@@ -321,13 +333,9 @@ impl<'a> Channels<'a> {
             &[(0, DenseInput::Int8), (1, DenseInput::PerTensor), (2, DenseInput::PerRow)],
         )?;
         let activation = Activation::decode(record)?;
-        let params = record.params()?;
-        let rounding =
-            record.choice("requantize rule", &[(0, None), (1, Some(Rounding::Nearest))])?;
-        let output = match (params, rounding) {
-            (None, None) => DenseOutput::F32,
-            (Some(params), Some(rounding)) => DenseOutput::Int8(params, rounding),
-            _ => return Err(Error::format("output parameters and requantize rule go together")),
+        let output = match decode_output(record)? {
+            None => DenseOutput::F32,
+            Some((params, rule)) => DenseOutput::Int8(params, rule),
         };
         Ok((Self { activation, input, output, ..Self::new(outputs) }, bias))
     }
@@ -340,6 +348,26 @@ impl<'a> Channels<'a> {
             BiasKind::F32 => Bias::F32(record.tensor_f32(self.outputs)?),
         };
         Ok(())
+    }
+}
+
+/// Writes the words of the quantization and the rule of 8-bit outputs, if they are.
+pub(super) fn encode_output(record: &mut RecordWriter, output: Option<(QuantParams, Rounding)>) {
+    record.params(output.as_ref().map(|(params, _)| params));
+    record.word(output.map_or(0, |(_, rule)| rule.code()));
+}
+
+/// Reads what [`encode_output`] writes.
+pub(super) fn decode_output(
+    record: &mut RecordReader<'_>,
+) -> Result<Option<(QuantParams, Rounding)>> {
+    let (params, code) = (record.params()?, record.word()?);
+    let rule = Rounding::ALL.into_iter().find(|rule| rule.code() == code);
+    match (params, rule) {
+        (None, None) if code == 0 => Ok(None),
+        (Some(params), Some(rule)) => Ok(Some((params, rule))),
+        (_, None) if code != 0 => Err(unknown("requantize rule", code)),
+        _ => Err(Error::format("output parameters and requantize rule go together")),
     }
 }
 

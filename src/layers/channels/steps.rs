@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::kernels::sum::Epilogue;
 use crate::kernels::{Kernel, Narrow};
 use crate::layers::edges::{quantizer, refuse_nan};
-use crate::quant::{QuantParams, Rounding, multiplier, select_max, select_min};
+use crate::quant::{QuantParams, Requantizer, Rounding, multiplier, select_max, select_min};
 use crate::step::{Form, PerRow, Rows, RowsMut, Step, map};
 
 /// What an output's integer becomes, for all outputs.
@@ -16,6 +16,8 @@ pub(in crate::layers) enum StepOutput {
         multipliers: Vec<f32>,
         narrow: Narrow,
     },
+    /// The integers as they are: a step of its own makes bytes of them.
+    Sums,
     Float {
         /// Whether the inputs' scales are found per row, and are not part of these.
         per_row: bool,
@@ -39,12 +41,13 @@ impl Channels<'_> {
             DenseOutput::Int8(output, Rounding::Nearest) => {
                 let input = params.expect("validated: 8-bit outputs have 8-bit inputs");
                 let by = |n| multiplier(input.scale(), self.weight_scale(n), output.scale());
-                let (min, max) = self.bounds(&output);
+                let (min, max) = self.bounds(&output, Rounding::Nearest);
                 StepOutput::Bytes {
                     multipliers: self.per_output(padded, by),
                     narrow: Narrow::new(output.zero_point_i8(), min, max, form.flip),
                 }
             }
+            DenseOutput::Int8(..) => StepOutput::Sums,
             DenseOutput::F32 => {
                 let input = params.map_or(1.0, |params| params.scale());
                 let (min, max) = self.clamp();
@@ -56,6 +59,23 @@ impl Channels<'_> {
                 StepOutput::Float { per_row: params.is_none(), scales, bias, min, max }
             }
         }
+    }
+
+    /// The step that makes bytes of [`StepOutput::Sums`], where those are what a layer gives.
+    /// `params` are those of 8-bit inputs.
+    pub fn requantize_step(
+        &self,
+        form: Form,
+        params: Option<QuantParams>,
+    ) -> Option<RequantizeStep> {
+        let DenseOutput::Int8(output, rule) = self.output else { return None };
+        if rule == Rounding::Nearest {
+            return None;
+        }
+        let input = params.expect("validated: 8-bit outputs have 8-bit inputs");
+        let by = |n| self.requantizer(n, rule, input.scale(), output.scale());
+        let by = (0..self.outputs).map(by).collect();
+        Some(RequantizeStep { by, bounds: self.bounds(&output, rule), output, form })
     }
 
     /// One value per output, padded with zeros.
@@ -71,7 +91,7 @@ impl StepOutput {
     pub fn bytes(&self) -> usize {
         match self {
             StepOutput::Bytes { .. } => 1,
-            StepOutput::Float { .. } => 4,
+            StepOutput::Sums | StepOutput::Float { .. } => 4,
         }
     }
 
@@ -91,6 +111,11 @@ impl StepOutput {
                 multipliers: &multipliers[first..],
                 narrow: *narrow,
             },
+            StepOutput::Sums => Epilogue::Int {
+                out: bytemuck::cast_slice_mut(bytes),
+                stride: stride / 4,
+                width: width / 4,
+            },
             StepOutput::Float { per_row: scaled, scales, bias, min, max } => Epilogue::Float {
                 out: bytemuck::cast_slice_mut(bytes),
                 stride: stride / 4,
@@ -102,6 +127,40 @@ impl StepOutput {
                 max: *max,
             },
         }
+    }
+}
+
+/// Makes 8-bit values of sums, by a rule that the kernels do not have.
+#[derive(Debug)]
+pub(in crate::layers) struct RequantizeStep {
+    /// One for each output.
+    by: Vec<Requantizer>,
+    /// Those of the values, before the zero point is added.
+    bounds: (i32, i32),
+    output: QuantParams,
+    form: Form,
+}
+
+impl Step for RequantizeStep {
+    fn name(&self) -> String {
+        "requantize".into()
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.by.len()
+    }
+
+    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        let (min, max) = self.bounds;
+        let (zero_point, shift) = (self.output.zero_point(), self.output.kind().shift());
+        let width = self.by.len();
+        for (sums, out) in inputs[0].iter::<i32>(width).zip(output.iter::<u8>(width)) {
+            for ((by, &sum), out) in self.by.iter().zip(sums).zip(out) {
+                let value = by.apply(sum, min, max, zero_point) - shift;
+                *out = self.form.byte(value as i8);
+            }
+        }
+        Ok(())
     }
 }
 

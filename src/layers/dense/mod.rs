@@ -188,7 +188,7 @@ impl<'a> Kind<'a> for Dense<'a> {
             let row = reference::sums(x, &self.weights, self.inputs, zero_point, &zero_points);
             sums.extend(row.into_iter().enumerate().map(|(n, sum)| {
                 let sum = sum + i64::from(self.channels.integer_bias(n));
-                i32::try_from(sum).expect("validated: sums fit i32") as f32
+                i32::try_from(sum).expect("validated: sums fit i32")
             }));
         }
         Ok(self.channels.reference_finish(&sums, &[], &params))

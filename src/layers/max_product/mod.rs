@@ -19,7 +19,7 @@ use crate::kernels::max::Aggregate;
 use crate::kernels::reference;
 use crate::model::MAX_WIDTH;
 use crate::pack::WeightLayout;
-use crate::quant::check_scale;
+use crate::quant::{Rounding, check_scale};
 use crate::record::{RecordReader, RecordWriter};
 use crate::step::Step;
 use crate::tensor::{TensorType, Values};
@@ -244,6 +244,12 @@ impl<'a> MaxProduct<'a> {
         if splits == 0 || splits > inputs || self.block() * (splits - 1) >= inputs {
             return Err(Error::model(format!("{inputs} inputs do not fill {splits} splits")));
         }
+        if let DenseOutput::Int8(_, rule) = self.output_kind()
+            && rule != Rounding::Nearest
+        {
+            let message = format!("it has no requantize rule but nearest, not {}", rule.name());
+            return Err(Error::model(message));
+        }
         match self.aggregate {
             Aggregate::Mean if self.splits > 1 => Err(Error::model("a mean has no splits")),
             Aggregate::Mean if self.is_pruned() => Err(Error::model(
@@ -445,7 +451,7 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
                     integer += joined.0;
                     log += joined.1;
                 }
-                integers.push(integer as f32);
+                integers.push(integer);
                 extras.push(log * self.real_log());
             }
         }
