@@ -137,7 +137,7 @@ fn random_models_cover_everything() {
     want("output", &["f32", "i8", "u8", "u32"]);
     want("golden", &["true", "false"]);
     want("f32", &["dense", "quantize", "pointwise", "softmax", "argmax"]);
-    want("int8", &["dense", "dequantize", "pointwise", "argmax"]);
+    want("int8", &["dense", "dequantize", "pointwise", "argmax", "fixed softmax"]);
     want("dense", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
     want("dense scales", &["one", "each"]);
     want("dense zero points", &["none", "one", "each"]);
