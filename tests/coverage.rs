@@ -180,7 +180,7 @@ fn random_models_cover_everything() {
     }
     want("float max splits", &["one", "some", "each"]);
     want("affine", &["[true, true]", "[true, false]", "[false, true]", "[false, false]"]);
-    want("int8", &["dense", "dequantize", "pointwise", "argmax"]);
+    want("int8", &["dense", "dequantize", "pointwise", "argmax", "fixed softmax"]);
     want("dense", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
     want("dense scales", &["one", "each"]);
     want("dense zero points", &["none", "one", "each"]);

@@ -28,14 +28,17 @@
 mod calibrate;
 mod description;
 mod float;
+mod imported;
 mod max;
 mod quantize;
 mod range;
 mod report;
 mod safetensors;
+pub mod tflite;
 mod weights;
 
 pub use float::{FloatDense, FloatLayer, FloatNet};
+pub use imported::Imported;
 pub use max::FloatMax;
 pub use quantize::{QuantizeOptions, Quantized, quantize};
 pub use range::{ActivationRange, Range};

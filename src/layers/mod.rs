@@ -9,6 +9,7 @@ mod combine;
 mod concat;
 mod dense;
 mod edges;
+mod fixed_softmax;
 mod float_dense;
 mod float_max;
 mod layer_norm;
@@ -27,6 +28,7 @@ pub use combine::{Combine, CombineOp};
 pub use concat::Concat;
 pub use dense::{Dense, split_bias_column};
 pub use edges::{Dequantize, Quantize};
+pub use fixed_softmax::FixedSoftmax;
 pub use float_dense::FloatDense;
 pub use float_max::FloatMax;
 pub use layer_norm::LayerNorm;
@@ -241,6 +243,8 @@ layers! {
     14 "concat" Concat;
     /// A function of each 8-bit element, by a table.
     15 "lookup" Lookup<'a>;
+    /// Softmax of 8-bit rows, in integers.
+    16 "fixed softmax" FixedSoftmax;
 }
 
 impl Layer<'_> {
@@ -252,6 +256,7 @@ impl Layer<'_> {
             Layer::Dequantize(layer) => Layer::Dequantize(layer),
             Layer::Pointwise(layer) => Layer::Pointwise(layer),
             Layer::Softmax(layer) => Layer::Softmax(layer),
+            Layer::FixedSoftmax(layer) => Layer::FixedSoftmax(layer),
             Layer::Argmax(layer) => Layer::Argmax(layer),
             Layer::MaxProduct(layer) => Layer::MaxProduct(layer.into_owned()),
             Layer::FloatDense(layer) => Layer::FloatDense(layer.into_owned()),

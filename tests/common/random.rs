@@ -1,8 +1,8 @@
 //! Random models and rows: the same for a seed, everywhere.
 
 use signfold::layers::{
-    Activation, Aggregate, Argmax, Bias, Dense, DenseInput, DenseOutput, Dequantize, Layer,
-    MaxProduct, Pointwise, Quantize, Softmax,
+    Activation, Aggregate, Argmax, Bias, Dense, DenseInput, DenseOutput, Dequantize, FixedSoftmax,
+    Layer, MaxProduct, Pointwise, Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Element, Model, TensorType, Values, WeightLayout};
@@ -155,6 +155,7 @@ fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
         (Element::F32, 2..=3) => Quantize { output: random_params(rng) }.into(),
         (Element::F32, _) => pointwise(rng, None).into(),
         (_, 1) => Dequantize.into(),
+        (_, 2) => FixedSoftmax { beta: rng.float(0.1, 30.0) }.into(),
         (_, _) => {
             let output = Some(random_params(rng));
             pointwise(rng, output).into()
