@@ -29,6 +29,7 @@ mod calibrate;
 mod description;
 mod float;
 mod max;
+pub mod onnx;
 mod quantize;
 mod range;
 mod report;
