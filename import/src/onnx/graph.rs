@@ -95,6 +95,11 @@ impl Uses {
         self.takers.get(name).map_or(&[], |takers| takers)
     }
 
+    /// Whether a value is an output of the graph.
+    pub fn is_output(&self, name: &str) -> bool {
+        self.outputs.contains(name)
+    }
+
     /// The node that takes a value, if nothing else does and it is no output of the graph.
     pub fn only_taker(&self, name: &str) -> Option<usize> {
         match self.takers(name) {

@@ -12,7 +12,8 @@ use signfold::{Error, ErrorKind, GraphBuilder, MAX_NAME_BYTES, Model, Result, Te
 use super::graph::{Graph, Input, Uses};
 use super::node::Node;
 use super::tensor::{Data, Tensor, elements, type_name, types};
-use super::{fold, ops};
+use super::fold::{self, Copies};
+use super::ops;
 use crate::Imported;
 
 /// What a name of the graph stands for.
@@ -24,6 +25,8 @@ pub(super) enum Value {
     Sizes(Tensor),
     /// What layers compute.
     Rows(Rows),
+    /// What the model does not give, and why. So is all that depends on it.
+    LeftOff(String),
 }
 
 /// Stands in [`Value::Sizes`] for the number of rows. No tensor has so many dimensions or elements
@@ -104,11 +107,7 @@ impl Rows {
 
     /// The shape, for messages.
     pub fn shown(&self) -> String {
-        let dims = self.dims().iter().map(|&d| match d {
-            BATCH => "batch".to_owned(),
-            d => d.to_string(),
-        });
-        format!("[{}]", dims.collect::<Vec<_>>().join(", "))
+        dims::shown(&self.dims())
     }
 }
 
@@ -123,17 +122,17 @@ pub(super) struct Lowering<'g> {
     /// What the model lacks or has otherwise than the file.
     pub notes: Vec<String>,
     /// Elements of constants that may still be copied.
-    copies: usize,
+    copies: Copies,
 }
 
 /// Makes a model of a graph.
-pub(super) fn lower(mut graph: Graph) -> Result<Imported> {
+pub(super) fn lower(mut graph: Graph, copies: Copies) -> Result<Imported> {
     let uses = graph.uses();
     let constants = std::mem::take(&mut graph.constants);
     let mut lowering = Lowering {
         nodes: &graph.nodes,
         uses,
-        copies: fold::copies(&constants),
+        copies,
         values: HashMap::new(),
         builder: Model::graph(clip(&graph.name, MAX_NAME_BYTES).to_owned()),
         absorbed: HashSet::new(),
@@ -199,7 +198,19 @@ impl Lowering<'_> {
                 return Ok(());
             }
         }
-        ops::find(node)?(self, node)
+        let left_off = node.inputs.iter().find_map(|name| match self.values.get(name) {
+            Some(Value::LeftOff(reason)) => Some(reason.clone()),
+            _ => None,
+        });
+        match left_off {
+            Some(reason) => {
+                for name in node.outputs.iter().filter(|name| !name.is_empty()) {
+                    self.values.insert(name.clone(), Value::LeftOff(reason.clone()));
+                }
+                Ok(())
+            }
+            None => ops::find(node)?(self, node),
+        }
     }
 
     /// The inputs, if each is a constant or a list of sizes.
@@ -208,7 +219,7 @@ impl Lowering<'_> {
             None => Some(None),
             Some(Value::Constant(tensor)) => Some(Some(tensor.clone())),
             Some(Value::Sizes(tensor)) => Some(Some(Rc::new(tensor.clone()))),
-            Some(Value::Rows(_)) => None,
+            Some(Value::Rows(_) | Value::LeftOff(_)) => None,
         };
         node.inputs.iter().map(known).collect()
     }
@@ -221,7 +232,12 @@ impl Lowering<'_> {
                     self.notes.push(format!("output {name:?} left off: it equals another one"));
                 }
                 Value::Rows(rows) => ids.push(rows.id),
-                _ => self.notes.push(format!("output {name:?} left off: it is constant")),
+                Value::LeftOff(reason) => {
+                    self.notes.push(format!("output {name:?} left off: {reason}"));
+                }
+                Value::Constant(_) | Value::Sizes(_) => {
+                    self.notes.push(format!("output {name:?} left off: it is constant"));
+                }
             }
         }
         if ids.is_empty() {
@@ -287,6 +303,12 @@ impl Lowering<'_> {
         Ok(rows)
     }
 
+    /// Adds a layer between others, which no name of the file stands for.
+    pub fn hidden(&mut self, layer: impl Into<Layer<'static>>, input: &Rows) -> Result<Rows> {
+        let id = self.builder.layer("", layer, &[input.id])?;
+        Ok(Rows { id, ..input.clone() })
+    }
+
     /// Adds a layer that gives the node's first output, with rows of the shape of its first input.
     pub fn same_shape(
         &mut self,
@@ -316,7 +338,7 @@ impl Lowering<'_> {
 
     /// Counts elements of constants that are about to be copied.
     pub fn copy(&mut self, elements: usize) -> Result<()> {
-        fold::spend(&mut self.copies, elements)
+        self.copies.spend(elements)
     }
 }
 

@@ -111,6 +111,15 @@ impl Node {
         }
     }
 
+    /// A list of real numbers, if it is there.
+    pub fn floats(&self, name: &str) -> Result<Option<&[f32]>> {
+        match self.attributes.get(name) {
+            None => Ok(None),
+            Some(Attribute::Floats(values)) => Ok(Some(values)),
+            Some(other) => Err(wrong(name, "floats", other)),
+        }
+    }
+
     /// A text, or the default.
     pub fn text<'a>(&'a self, name: &str, default: &'a str) -> Result<&'a str> {
         match self.attributes.get(name) {

@@ -183,6 +183,11 @@ impl Tensor {
         self.shape.iter().product()
     }
 
+    /// A vector as a matrix of one column.
+    pub fn as_column(&self) -> Self {
+        Self { shape: vec![self.len(), 1], data: self.data.clone() }
+    }
+
     fn not_one(&self) -> Error {
         let message = format!("expected one element, found shape {:?}", self.shape);
         Error::new(ErrorKind::Unsupported, message)
@@ -230,10 +235,14 @@ pub(super) fn element_bytes(kind: i64) -> Option<usize> {
 
 /// How many elements a shape has, within the limit.
 pub(super) fn elements(shape: &[usize]) -> Result<usize> {
-    // A dimension of 0 must not hide that the others multiply to too much.
-    let count = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d.max(1)));
-    match count {
-        Some(1..=MAX_ELEMENTS) => Ok(shape.iter().product()),
+    cost(shape)?;
+    Ok(shape.iter().product())
+}
+
+/// The same, but at least what each dimension has: a dimension of 0 does not hide the others.
+pub(super) fn cost(shape: &[usize]) -> Result<usize> {
+    match shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d.max(1))) {
+        Some(cost) if cost <= MAX_ELEMENTS => Ok(cost),
         _ => {
             let message = format!("shape {shape:?} has more than {MAX_ELEMENTS} elements");
             Err(Error::new(ErrorKind::Limit, message))
