@@ -28,6 +28,7 @@
 mod calibrate;
 mod description;
 mod float;
+mod imported;
 mod max;
 pub mod onnx;
 mod quantize;
@@ -37,6 +38,7 @@ mod safetensors;
 mod weights;
 
 pub use float::{FloatDense, FloatLayer, FloatNet};
+pub use imported::Imported;
 pub use max::FloatMax;
 pub use quantize::{QuantizeOptions, Quantized, quantize};
 pub use range::{ActivationRange, Range};

@@ -126,7 +126,8 @@ pub(super) fn known(dims: &[i64]) -> Result<Vec<usize>> {
 /// What `Shape` gives of dimensions: all, or those from `start` up to `end`.
 pub(super) fn part_of_shape(node: &Node, dims: &[i64]) -> Result<Tensor> {
     let rank = dims.len() as i64;
-    let bound = |at: i64| (if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank) as usize;
+    let bound =
+        |at: i64| (if at < 0 { at.saturating_add(rank) } else { at }).clamp(0, rank) as usize;
     let (start, end) = (bound(node.int("start", 0)?), bound(node.int("end", rank)?));
     let part = &dims[start..end.max(start)];
     Tensor::new(vec![part.len()], Data::I64(part.to_vec()))
@@ -200,6 +201,8 @@ pub(super) fn offsets(tables: &[Vec<usize>]) -> impl Iterator<Item = usize> {
 fn expect_rank(rank: usize) -> Result<()> {
     match rank <= MAX_RANK {
         true => Ok(()),
-        false => Err(Error::new(ErrorKind::Limit, format!("{rank} dimensions, more than {MAX_RANK}"))),
+        false => {
+            Err(Error::new(ErrorKind::Limit, format!("{rank} dimensions, more than {MAX_RANK}")))
+        }
     }
 }

@@ -8,8 +8,8 @@ use half::{bf16, f16};
 use signfold::{Error, ErrorKind, Result};
 
 use super::dims::{
-    axes, broadcast, broadcast_tables, known, offsets, part_of_shape, permutation, position, reshape,
-    squeeze, tables, unsqueeze,
+    axes, broadcast, broadcast_tables, known, offsets, part_of_shape, permutation, position,
+    reshape, squeeze, tables, unsqueeze,
 };
 use super::graph::Graph;
 use super::lower::{BATCH, unsupported};
@@ -245,7 +245,8 @@ impl Evaluation<'_> {
             }
             let table = &mut tables[position(axis, rank, rank)?];
             let size = table.len() as i64;
-            let bound = |at: i64| (if at < 0 { at.saturating_add(size) } else { at }).clamp(0, size);
+            let bound =
+                |at: i64| (if at < 0 { at.saturating_add(size) } else { at }).clamp(0, size);
             let (start, end) = (bound(starts[i]) as usize, bound(ends[i]) as usize);
             let step = usize::try_from(steps[i]).unwrap_or(usize::MAX);
             *table = table[start..end.max(start)].iter().step_by(step).copied().collect();

@@ -7,13 +7,16 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use signfold::layers::Layer;
-use signfold::{Error, ErrorKind, GraphBuilder, MAX_NAME_BYTES, Model, Result, TensorId, TensorType};
+use signfold::{
+    Error, ErrorKind, GraphBuilder, MAX_NAME_BYTES, Model, Result, TensorId, TensorType,
+};
 
+use super::dims;
+use super::fold::{self, Copies};
 use super::graph::{Graph, Input, Uses};
 use super::node::Node;
-use super::tensor::{Data, Tensor, elements, type_name, types};
-use super::fold::{self, Copies};
 use super::ops;
+use super::tensor::{Data, Tensor, elements, type_name, types};
 use crate::Imported;
 
 /// What a name of the graph stands for.
@@ -100,7 +103,8 @@ impl Rows {
         match self.shape[at] == self.width() {
             true => Ok(()),
             false => Err(unsupported(format!(
-                "axis {axis} of shape {}, but layers work on whole rows", self.shown()
+                "axis {axis} of shape {}, but layers work on whole rows",
+                self.shown()
             ))),
         }
     }
@@ -172,7 +176,9 @@ impl Lowering<'_> {
         match input.element {
             types::FLOAT => (),
             other if types::is_float(other) => self.notes.push(format!(
-                "input {:?} is {} in the file, f32 in the model", input.name, type_name(other)
+                "input {:?} is {} in the file, f32 in the model",
+                input.name,
+                type_name(other)
             )),
             other => {
                 return Err(unsupported(format!("elements of type {}", type_name(other))));

@@ -24,11 +24,12 @@ pub(super) fn div(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
 }
 
 fn combine(lowering: &mut Lowering<'_>, node: &Node, op: CombineOp) -> Result<()> {
-    let constant = |i| matches!(lowering.value(node.input(i)?)?, Value::Constant(_)).then_some(i);
-    match (constant(0)?, constant(1)?) {
-        (None, None) => two_rows(lowering, node, op),
-        (_, Some(i)) | (Some(i), _) => with_constant(lowering, node, op, i),
+    for i in [0, 1] {
+        if let Value::Constant(_) = lowering.value(node.input(i)?)? {
+            return with_constant(lowering, node, op, i);
+        }
     }
+    two_rows(lowering, node, op)
 }
 
 fn two_rows(lowering: &mut Lowering<'_>, node: &Node, op: CombineOp) -> Result<()> {
@@ -73,7 +74,8 @@ pub(super) fn concat(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     for part in &parts[1..] {
         let same = |(d, (a, b)): (usize, (&usize, &usize))| d == at || a == b;
         let shapes = shape.iter().zip(&part.shape).enumerate();
-        if part.batch != first.batch || part.rank() != first.rank() || !shapes.into_iter().all(same) {
+        if part.batch != first.batch || part.rank() != first.rank() || !shapes.into_iter().all(same)
+        {
             let (a, b) = (first.shown(), part.shown());
             return Err(Error::new(ErrorKind::Model, format!("shape {b} beside {a}")));
         }

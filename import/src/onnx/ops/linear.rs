@@ -100,7 +100,9 @@ fn dense(
     let output = Rows { shape: shape.clone(), ..input.clone() };
     let mut name = node.output()?.to_owned();
     while let Some((i, next)) = lowering.only_taker(&name) {
-        if bias.is_none() && let Some(values) = addend(lowering, next, &name, &output)? {
+        if bias.is_none()
+            && let Some(values) = addend(lowering, next, &name, &output)?
+        {
             bias = Some(values);
         } else if next.is("BatchNormalization") && shape.len() == 1 {
             let norm = normalize::batch_norm_parts(lowering, next, &output)?;
@@ -116,12 +118,7 @@ fn dense(
         name = next.output()?.to_owned();
         lowering.absorb(i);
     }
-    let layer = FloatDense {
-        inputs,
-        outputs,
-        weights: weights.into(),
-        bias: bias.map(Into::into),
-    };
+    let layer = FloatDense { inputs, outputs, weights: weights.into(), bias: bias.map(Into::into) };
     lowering.layer(&name, layer, &[input], shape).map(|_| ())
 }
 
@@ -153,12 +150,15 @@ fn per_output(tensor: &Tensor, rows: &Rows) -> Result<Vec<f32>> {
 /// each of a row's.
 pub(super) fn per_element(tensor: &Tensor, rows: &Rows) -> Result<Vec<f32>> {
     let values = tensor.floats()?;
-    if let &[value] = values && tensor.shape.len() <= rows.rank() {
+    if let &[value] = values
+        && tensor.shape.len() <= rows.rank()
+    {
         return Ok(vec![value]);
     }
     // As many dimensions as the rows have, the batch 1: each row meets the same elements.
     let batch = usize::from(rows.batch != Batch::One);
-    let full: Vec<usize> = std::iter::repeat_n(1, batch).chain(rows.shape.iter().copied()).collect();
+    let full: Vec<usize> =
+        std::iter::repeat_n(1, batch).chain(rows.shape.iter().copied()).collect();
     let fits = tensor.shape.len() <= full.len()
         && tensor.shape.iter().rev().zip(full.iter().rev()).all(|(&d, &f)| d == f || d == 1);
     if !fits {

@@ -85,10 +85,7 @@ static OPERATORS: &[Operator] = &[
     op("ArgMax", 1..=1, &["axis", "keepdims", "select_last_index"], classify::argmax),
     of(ML, op("Scaler", 1..=1, &["offset", "scale"], normalize::scaler)),
     of(ML, op("ArrayFeatureExtractor", 2..=2, &[], classify::array_feature_extractor)),
-    of(
-        ML,
-        op("ZipMap", 1..=1, &["classlabels_int64s", "classlabels_strings"], classify::zip_map),
-    ),
+    of(ML, op("ZipMap", 1..=1, &["classlabels_int64s", "classlabels_strings"], classify::zip_map)),
     of(ML, op("Binarizer", 1..=1, &["threshold"], classify::labels)),
 ];
 
@@ -111,10 +108,13 @@ pub(super) fn find(node: &Node) -> Result<Lower> {
 }
 
 fn unknown(node: &Node) -> Error {
-    let names: Vec<_> = OPERATORS.iter().filter(|o| o.domain == node.domain).map(|o| o.name).collect();
+    let names: Vec<_> =
+        OPERATORS.iter().filter(|o| o.domain == node.domain).map(|o| o.name).collect();
     let supported = match names.is_empty() {
         true => format!("no operator of domain {:?} is", node.domain),
         false => names.join(", "),
     };
-    unsupported(format!("the operator is not supported; supported: {supported}; see docs/import.md"))
+    unsupported(format!(
+        "the operator is not supported; supported: {supported}; see docs/import.md"
+    ))
 }

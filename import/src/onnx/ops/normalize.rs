@@ -40,11 +40,7 @@ pub(super) struct Norm {
 }
 
 /// The inference form. The channels are the first dimension after the batch; here they are the row.
-pub(super) fn batch_norm_parts(
-    lowering: &Lowering<'_>,
-    node: &Node,
-    rows: &Rows,
-) -> Result<Norm> {
+pub(super) fn batch_norm_parts(lowering: &Lowering<'_>, node: &Node, rows: &Rows) -> Result<Norm> {
     if node.flag("training_mode")? {
         return Err(unsupported("training_mode = 1: it would mix rows"));
     }
