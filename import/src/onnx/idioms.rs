@@ -55,6 +55,9 @@ impl<'a> View<'a> {
     /// The function that ends in node `i`, or a few nodes after it, and where it ends.
     fn function(&self, i: usize) -> Option<(usize, Function)> {
         let node = &self.nodes[i];
+        if node.is("Where") {
+            return self.softplus(node).map(|function| (i, function));
+        }
         if !node.is("Mul") && !node.is("Div") {
             return None;
         }
@@ -63,7 +66,7 @@ impl<'a> View<'a> {
         let gated = gates
             .iter()
             .find_map(|gate| self.gelu(result, gate, &gates).or_else(|| self.swish(result, gate)));
-        match gated {
+        match gated.or_else(|| self.softsign(node)) {
             Some(function) => Some((i, function)),
             None => self.layer_norm(i),
         }
@@ -106,13 +109,39 @@ impl<'a> View<'a> {
             }
     }
 
-    /// `x sigmoid(x)`, and the same with the sigmoid of straight lines.
+    /// `x / (1 + |x|)`.
+    fn softsign(&self, node: &'a Node) -> Option<Function> {
+        let x = self.input(node, 0).filter(|_| node.is("Div"))?;
+        let size = self.plus(self.input(node, 1)?, 1.0)?;
+        let found = self.input(self.giver(size, "Abs")?, 0)? == x;
+        found.then(|| Function::new("Softsign", x))
+    }
+
+    /// Softplus, but x itself where it is so large that both are the same.
+    fn softplus(&self, node: &'a Node) -> Option<Function> {
+        const LARGE: f32 = 20.0;
+        let x = self.input(node, 1)?;
+        let greater = self.giver(self.input(node, 0)?, "Greater")?;
+        let softplus = self.giver(self.input(node, 2)?, "Softplus")?;
+        let found = self.input(greater, 0)? == x
+            && self.constant(self.input(greater, 1)?)? >= LARGE
+            && self.input(softplus, 0)? == x;
+        found.then(|| Function::new("Softplus", x))
+    }
+
+    /// `x sigmoid(x)` and `x tanh(softplus(x))`, and the first with the sigmoid of straight lines.
     fn swish(&self, result: &'a str, gate: &'a str) -> Option<Function> {
         let node = &self.nodes[self.uses.giver(gate)?];
         let input = self.input(node, 0)?;
         let gates = |x, constant| self.product(result, x).is(constant, &[x, gate]);
         if node.is("Sigmoid") && gates(input, 1.0) {
             return Some(Function::new("Swish", input));
+        }
+        if node.is("Tanh")
+            && let Some(softplus) = self.giver(input, "Softplus")
+        {
+            let x = self.input(softplus, 0)?;
+            return gates(x, 1.0).then(|| Function::new("Mish", x));
         }
         if node.is("HardSigmoid") && gates(input, 1.0) {
             let (alpha, beta) = (node.float("alpha", 0.2).ok()?, node.float("beta", 0.5).ok()?);

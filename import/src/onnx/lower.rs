@@ -25,7 +25,7 @@ pub(super) enum Value {
     /// Known without running the network.
     Constant(Rc<Tensor>),
     /// Whole numbers, of which some are [`BATCH`]: what `Shape` gives, and its parts.
-    Sizes(Tensor),
+    Sizes(Rc<Tensor>),
     /// What layers compute.
     Rows(Rows),
     /// What the model does not give, and why. So is all that depends on it.
@@ -157,7 +157,7 @@ pub(super) fn lower(mut graph: Graph, copies: Copies) -> Result<Imported> {
     Ok(Imported { model: lowering.builder.build()?, notes: lowering.notes })
 }
 
-impl Lowering<'_> {
+impl<'g> Lowering<'g> {
     fn input(&mut self, input: &Input) -> Result<()> {
         if self.uses.takers(&input.name).is_empty() && !self.uses.is_output(&input.name) {
             self.notes.push(format!("input {:?} left off: nothing takes it", input.name));
@@ -173,6 +173,9 @@ impl Lowering<'_> {
             return Err(unsupported("only the first of its dimensions, the batch, may be open"));
         };
         elements(&shape)?;
+        if let Batch::Fixed(rows) = batch {
+            elements(&[rows])?;
+        }
         match input.element {
             types::FLOAT => (),
             other if types::is_float(other) => self.notes.push(format!(
@@ -197,7 +200,7 @@ impl Lowering<'_> {
                 let sizes = matches!(&result.data, Data::I64(v) if v.contains(&BATCH))
                     || matches!(&result.data, Data::I32(v) if v.contains(&(BATCH as i32)));
                 let value = match sizes {
-                    true => Value::Sizes(result),
+                    true => Value::Sizes(Rc::new(result)),
                     false => Value::Constant(Rc::new(result)),
                 };
                 self.define(node.output()?, value);
@@ -223,8 +226,7 @@ impl Lowering<'_> {
     fn known_inputs(&self, node: &Node) -> Option<Vec<Option<Rc<Tensor>>>> {
         let known = |name: &String| match self.values.get(name) {
             None => Some(None),
-            Some(Value::Constant(tensor)) => Some(Some(tensor.clone())),
-            Some(Value::Sizes(tensor)) => Some(Some(Rc::new(tensor.clone()))),
+            Some(Value::Constant(tensor) | Value::Sizes(tensor)) => Some(Some(tensor.clone())),
             Some(Value::Rows(_) | Value::LeftOff(_)) => None,
         };
         node.inputs.iter().map(known).collect()
@@ -258,6 +260,11 @@ impl Lowering<'_> {
         self.values.get(name).ok_or_else(|| {
             unsupported(format!("value {name:?}, an output that is not computed here"))
         })
+    }
+
+    /// Whether a name stands for a constant.
+    pub fn is_constant(&self, name: &str) -> bool {
+        matches!(self.values.get(name), Some(Value::Constant(_)))
     }
 
     /// Says what a name stands for.
@@ -332,9 +339,10 @@ impl Lowering<'_> {
     }
 
     /// The node that alone takes the value `name`, to take it over with [`Lowering::absorb`].
-    pub fn only_taker(&self, name: &str) -> Option<(usize, &Node)> {
+    pub fn only_taker(&self, name: &str) -> Option<(usize, &'g Node)> {
         let i = self.uses.only_taker(name)?;
-        Some((i, &self.nodes[i]))
+        let nodes: &'g [Node] = self.nodes;
+        Some((i, &nodes[i]))
     }
 
     /// Takes a later node over: it will not be lowered.

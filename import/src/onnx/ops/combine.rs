@@ -3,8 +3,8 @@
 use signfold::layers::{Activation, Combine, CombineOp, Concat};
 use signfold::{Error, ErrorKind, Result};
 
-use super::linear::{affine, per_element};
-use crate::onnx::lower::{Lowering, Rows, Value, unsupported};
+use super::linear::{self, affine, per_element};
+use crate::onnx::lower::{Lowering, Rows, unsupported};
 use crate::onnx::node::Node;
 
 pub(super) fn add(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
@@ -25,7 +25,7 @@ pub(super) fn div(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
 
 fn combine(lowering: &mut Lowering<'_>, node: &Node, op: CombineOp) -> Result<()> {
     for i in [0, 1] {
-        if let Value::Constant(_) = lowering.value(node.input(i)?)? {
+        if lowering.is_constant(node.input(i)?) {
             return with_constant(lowering, node, op, i);
         }
     }
@@ -56,12 +56,34 @@ fn with_constant(lowering: &mut Lowering<'_>, node: &Node, op: CombineOp, i: usi
         CombineOp::Div => (each(|x| 1.0 / x), vec![0.0]),
         other => return Err(unsupported(format!("{other:?} with a constant"))),
     };
-    lowering.same_shape(node, affine(scale, shift), &rows)
+    let mut name = node.output()?;
+    let mut shift = shift;
+    // An addition that follows a multiplication is part of the same layer.
+    if shift == [0.0]
+        && let Some((i, next)) = lowering.only_taker(name)
+        && let Some(values) = linear::addend(lowering, next, name, &rows)?
+    {
+        (shift, name) = (values, next.output()?);
+        lowering.absorb(i);
+    }
+    let layer = affine(&rows, scale, shift)?;
+    lowering.layer(name, layer, &[&rows], rows.shape.clone()).map(|_| ())
 }
 
 pub(super) fn concat(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     let count = node.inputs.len();
     let parts = (0..count).map(|i| lowering.rows(node, i)).collect::<Result<Vec<Rows>>>()?;
+    let shape = joined_shape(node, &parts)?;
+    if let [part] = &parts[..] {
+        return lowering.view(node, part.clone());
+    }
+    let layer = Concat { inputs: count, output: None };
+    let parts: Vec<&Rows> = parts.iter().collect();
+    lowering.layer(node.output()?, layer, &parts, shape).map(|_| ())
+}
+
+/// The shape of rows that a node puts end to end.
+pub(in crate::onnx) fn joined_shape(node: &Node, parts: &[Rows]) -> Result<Vec<usize>> {
     let first = &parts[0];
     let Some(axis) = node.optional_int("axis")? else {
         return Err(Error::new(ErrorKind::Format, "the axis is missing"));
@@ -81,10 +103,5 @@ pub(super) fn concat(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
         }
         shape[at] = shape[at].saturating_add(part.shape[at]);
     }
-    if let [part] = &parts[..] {
-        return lowering.view(node, part.clone());
-    }
-    let layer = Concat { inputs: count, output: None };
-    let parts: Vec<&Rows> = parts.iter().collect();
-    lowering.layer(node.output()?, layer, &parts, shape).map(|_| ())
+    Ok(shape)
 }

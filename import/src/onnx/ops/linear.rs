@@ -38,7 +38,8 @@ pub(super) fn gemm(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     let mut bias = None;
     if let Some(tensor) = lowering.optional_constant(node, 2)? {
         let beta = node.float("beta", 1.0)?;
-        let values = per_output(&tensor, &Rows { shape: shape.clone(), ..input.clone() })?;
+        let rows = Rows { shape: shape.clone(), ..input.clone() };
+        let values = for_each_output(per_element(&tensor, &rows)?, &rows);
         bias = Some(values.iter().map(|x| x * beta).collect());
     }
     dense(lowering, node, &input, matrix, bias, shape)
@@ -61,7 +62,7 @@ pub(super) fn matmul(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
 }
 
 /// The left side of a product: rows whose last dimension is all of them.
-fn product_input(lowering: &Lowering<'_>, node: &Node) -> Result<Rows> {
+fn product_input(lowering: &mut Lowering<'_>, node: &Node) -> Result<Rows> {
     let input = lowering.rows(node, 0)?;
     if input.shape.is_empty() {
         return Err(unsupported("a product along the batch: rows do not mix"));
@@ -118,12 +119,16 @@ fn dense(
         name = next.output()?.to_owned();
         lowering.absorb(i);
     }
-    let layer = FloatDense { inputs, outputs, weights: weights.into(), bias: bias.map(Into::into) };
+    let mut layer = FloatDense::new(weights, WeightLayout::OutIn, outputs, inputs)?;
+    if let Some(bias) = bias {
+        layer = layer.bias(bias);
+    }
     lowering.layer(&name, layer, &[input], shape).map(|_| ())
 }
 
-/// What an addition adds to each element of the rows `name`, if it adds a constant.
-fn addend(
+/// What an addition adds to the rows `name`, if it adds a constant: one number for all elements, or
+/// one for each.
+pub(super) fn addend(
     lowering: &Lowering<'_>,
     node: &Node,
     name: &str,
@@ -134,21 +139,20 @@ fn addend(
     }
     let other = usize::from(node.inputs[0] == name);
     let Ok(tensor) = lowering.constant(node, other) else { return Ok(None) };
-    per_output(&tensor, rows).map(Some).map_err(|e| e.at(node.place()))
+    per_element(&tensor, rows).map(Some).map_err(|e| e.at(node.place()))
 }
 
-/// An element for each of a row's, from a constant that may have one for all.
-fn per_output(tensor: &Tensor, rows: &Rows) -> Result<Vec<f32>> {
-    let values = per_element(tensor, rows)?;
-    match values.len() {
-        1 => Ok(vec![values[0]; rows.width()]),
-        _ => Ok(values),
+/// One number for each element of a row, of what may be one for all.
+fn for_each_output(values: Vec<f32>, rows: &Rows) -> Vec<f32> {
+    match values[..] {
+        [value] => vec![value; rows.width()],
+        _ => values,
     }
 }
 
 /// The elements of a constant that is joined with rows element by element: one for all, or one for
 /// each of a row's.
-pub(super) fn per_element(tensor: &Tensor, rows: &Rows) -> Result<Vec<f32>> {
+pub(in crate::onnx) fn per_element(tensor: &Tensor, rows: &Rows) -> Result<Vec<f32>> {
     let values = tensor.floats()?;
     if let &[value] = values
         && tensor.shape.len() <= rows.rank()
@@ -169,6 +173,6 @@ pub(super) fn per_element(tensor: &Tensor, rows: &Rows) -> Result<Vec<f32>> {
 }
 
 /// `x * scale + shift`, with one number for all elements or one for each.
-pub(super) fn affine(scale: Vec<f32>, shift: Vec<f32>) -> Affine<'static> {
-    Affine { scale: scale.into(), shift: shift.into() }
+pub(super) fn affine(rows: &Rows, scale: Vec<f32>, shift: Vec<f32>) -> Result<Affine<'static>> {
+    Affine::new(rows.width(), scale, shift)
 }

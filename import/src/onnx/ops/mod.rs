@@ -1,10 +1,10 @@
 //! The operators, one line each. To add one: its line, and its function in a file here.
 
 mod classify;
-mod combine;
-mod linear;
+pub(super) mod combine;
+pub(super) mod linear;
 mod normalize;
-mod pointwise;
+pub(super) mod pointwise;
 mod shape;
 
 use std::ops::RangeInclusive;
@@ -50,20 +50,23 @@ static OPERATORS: &[Operator] = &[
     op("Mul", 2..=2, &[], combine::mul),
     op("Div", 2..=2, &[], combine::div),
     op("Concat", 1..=usize::MAX, &["axis"], combine::concat),
-    op("Relu", 1..=1, &[], pointwise::relu),
-    op("Clip", 1..=3, &[], pointwise::clip),
-    op("LeakyRelu", 1..=1, &["alpha"], pointwise::leaky_relu),
-    op("PRelu", 2..=2, &[], pointwise::prelu),
-    op("Elu", 1..=1, &["alpha"], pointwise::elu),
-    op("Selu", 1..=1, &["alpha", "gamma"], pointwise::selu),
-    op("Tanh", 1..=1, &[], pointwise::tanh),
-    op("Sigmoid", 1..=1, &[], pointwise::sigmoid),
-    op("HardSigmoid", 1..=1, &["alpha", "beta"], pointwise::hard_sigmoid),
-    op("HardSwish", 1..=1, &[], pointwise::hard_swish),
-    op("Swish", 1..=1, &["alpha"], pointwise::swish),
-    op("Gelu", 1..=1, &["approximate"], pointwise::gelu),
-    op("Softplus", 1..=1, &[], pointwise::softplus),
-    op("Softsign", 1..=1, &[], pointwise::softsign),
+    op("Relu", 1..=1, &[], pointwise::pointwise),
+    op("Clip", 1..=3, &[], pointwise::pointwise),
+    op("LeakyRelu", 1..=1, &["alpha"], pointwise::pointwise),
+    op("PRelu", 2..=2, &[], pointwise::pointwise),
+    op("Elu", 1..=1, &["alpha"], pointwise::pointwise),
+    op("Selu", 1..=1, &["alpha", "gamma"], pointwise::pointwise),
+    op("Tanh", 1..=1, &[], pointwise::pointwise),
+    op("Sigmoid", 1..=1, &[], pointwise::pointwise),
+    op("HardSigmoid", 1..=1, &["alpha", "beta"], pointwise::pointwise),
+    op("HardSwish", 1..=1, &[], pointwise::pointwise),
+    op("Swish", 1..=1, &["alpha"], pointwise::pointwise),
+    op("Gelu", 1..=1, &["approximate"], pointwise::pointwise),
+    op("Softplus", 1..=1, &[], pointwise::pointwise),
+    op("Softsign", 1..=1, &[], pointwise::pointwise),
+    op("Celu", 1..=1, &["alpha"], pointwise::pointwise),
+    op("Mish", 1..=1, &[], pointwise::pointwise),
+    op("Exp", 1..=1, &[], pointwise::pointwise),
     op("Softmax", 1..=1, &["axis"], normalize::softmax),
     op("LogSoftmax", 1..=1, &["axis"], normalize::log_softmax),
     op(

@@ -18,7 +18,7 @@ pub(super) fn log_softmax(lowering: &mut Lowering<'_>, node: &Node) -> Result<()
 }
 
 /// Rows that are normalized as a whole. Before version 13, all dimensions from the axis on were.
-fn softmax_input(lowering: &Lowering<'_>, node: &Node) -> Result<Rows> {
+fn softmax_input(lowering: &mut Lowering<'_>, node: &Node) -> Result<Rows> {
     let input = lowering.rows(node, 0)?;
     match node.opset {
         ..13 => {
@@ -68,7 +68,7 @@ pub(super) fn batch_norm(lowering: &mut Lowering<'_>, node: &Node) -> Result<()>
     let input = lowering.rows(node, 0)?;
     let Norm { scale, shift } = batch_norm_parts(lowering, node, &input)?;
     let narrow = |values: Vec<f64>| values.into_iter().map(|x| x as f32).collect();
-    lowering.same_shape(node, affine(narrow(scale), narrow(shift)), &input)
+    lowering.same_shape(node, affine(&input, narrow(scale), narrow(shift))?, &input)
 }
 
 pub(super) fn layer_norm(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
@@ -87,7 +87,7 @@ pub(super) fn layer_norm(lowering: &mut Lowering<'_>, node: &Node) -> Result<()>
     };
     let (scale, shift): (Vec<f32>, Vec<f32>) = (part(1, 1.0)?, part(2, 0.0)?);
     let epsilon = node.float("epsilon", 1e-5)?;
-    let layer = LayerNorm { epsilon, scale: scale.into(), shift: shift.into() };
+    let layer = LayerNorm::new(epsilon, scale, shift)?;
     lowering.same_shape(node, layer, &input)
 }
 
@@ -107,7 +107,7 @@ pub(super) fn scaler(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     // Two layers, so that each operation rounds as it does in the file.
     if offset.iter().any(|&x| x != 0.0) {
         let shift = offset.iter().map(|x| -x).collect();
-        rows = lowering.hidden(affine(vec![1.0], shift), &rows)?;
+        rows = lowering.hidden(affine(&rows, vec![1.0], shift)?, &rows)?;
     }
-    lowering.same_shape(node, affine(scale, vec![0.0]), &rows)
+    lowering.same_shape(node, affine(&rows, scale, vec![0.0])?, &rows)
 }

@@ -64,8 +64,7 @@ pub(super) fn reshape(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     let rows = lowering.rows(node, 0)?;
     let name = node.input(1)?;
     let target = match lowering.value(name)? {
-        Value::Constant(tensor) => tensor.ints()?,
-        Value::Sizes(tensor) => tensor.ints()?,
+        Value::Constant(tensor) | Value::Sizes(tensor) => tensor.ints()?,
         Value::Rows(_) | Value::LeftOff(_) => {
             return Err(unsupported(format!("shape {name:?} depends on an input's elements")));
         }
@@ -111,7 +110,7 @@ pub(super) fn shape(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     let rows = lowering.rows(node, 0)?;
     let part = dims::part_of_shape(node, &rows.dims())?;
     let value = match part.ints()?.contains(&BATCH) {
-        true => Value::Sizes(part),
+        true => Value::Sizes(Rc::new(part)),
         false => Value::Constant(Rc::new(part)),
     };
     lowering.define(node.output()?, value);
