@@ -30,6 +30,7 @@ mod description;
 mod float;
 mod imported;
 mod max;
+pub mod onnx;
 mod quantize;
 mod range;
 mod report;

@@ -1,0 +1,123 @@
+//! The operators, one line each. To add one: its line, and its function in a file here.
+
+mod classify;
+pub(super) mod combine;
+pub(super) mod linear;
+mod normalize;
+pub(super) mod pointwise;
+mod shape;
+
+use std::ops::RangeInclusive;
+
+use signfold::{Error, ErrorKind, Result};
+
+use super::lower::{Lowering, unsupported};
+use super::node::Node;
+
+/// Makes layers of a node, and defines its outputs.
+pub(super) type Lower = fn(&mut Lowering<'_>, &Node) -> Result<()>;
+
+struct Operator {
+    domain: &'static str,
+    name: &'static str,
+    /// How many inputs it has; left off ones at the end do not count.
+    inputs: RangeInclusive<usize>,
+    /// The attributes that it may have.
+    attributes: &'static [&'static str],
+    lower: Lower,
+}
+
+const fn op(
+    name: &'static str,
+    inputs: RangeInclusive<usize>,
+    attributes: &'static [&'static str],
+    lower: Lower,
+) -> Operator {
+    Operator { domain: "", name, inputs, attributes, lower }
+}
+
+const fn of(domain: &'static str, operator: Operator) -> Operator {
+    Operator { domain, ..operator }
+}
+
+const ML: &str = "ai.onnx.ml";
+
+static OPERATORS: &[Operator] = &[
+    op("Gemm", 2..=3, &["alpha", "beta", "transA", "transB"], linear::gemm),
+    op("MatMul", 2..=2, &[], linear::matmul),
+    op("Add", 2..=2, &[], combine::add),
+    op("Sub", 2..=2, &[], combine::sub),
+    op("Mul", 2..=2, &[], combine::mul),
+    op("Div", 2..=2, &[], combine::div),
+    op("Concat", 1..=usize::MAX, &["axis"], combine::concat),
+    op("Relu", 1..=1, &[], pointwise::pointwise),
+    op("Clip", 1..=3, &[], pointwise::pointwise),
+    op("LeakyRelu", 1..=1, &["alpha"], pointwise::pointwise),
+    op("PRelu", 2..=2, &[], pointwise::pointwise),
+    op("Elu", 1..=1, &["alpha"], pointwise::pointwise),
+    op("Selu", 1..=1, &["alpha", "gamma"], pointwise::pointwise),
+    op("Tanh", 1..=1, &[], pointwise::pointwise),
+    op("Sigmoid", 1..=1, &[], pointwise::pointwise),
+    op("HardSigmoid", 1..=1, &["alpha", "beta"], pointwise::pointwise),
+    op("HardSwish", 1..=1, &[], pointwise::pointwise),
+    op("Swish", 1..=1, &["alpha"], pointwise::pointwise),
+    op("Gelu", 1..=1, &["approximate"], pointwise::pointwise),
+    op("Softplus", 1..=1, &[], pointwise::pointwise),
+    op("Softsign", 1..=1, &[], pointwise::pointwise),
+    op("Celu", 1..=1, &["alpha"], pointwise::pointwise),
+    op("Mish", 1..=1, &[], pointwise::pointwise),
+    op("Exp", 1..=1, &[], pointwise::pointwise),
+    op("Softmax", 1..=1, &["axis"], normalize::softmax),
+    op("LogSoftmax", 1..=1, &["axis"], normalize::log_softmax),
+    op(
+        "BatchNormalization",
+        5..=5,
+        &["epsilon", "momentum", "training_mode"],
+        normalize::batch_norm,
+    ),
+    op("LayerNormalization", 1..=3, &["axis", "epsilon", "stash_type"], normalize::layer_norm),
+    op("Identity", 1..=1, &[], shape::identity),
+    op("Dropout", 1..=3, &["seed", "ratio"], shape::dropout),
+    op("Cast", 1..=1, &["to", "saturate", "round_mode"], shape::cast),
+    op("Flatten", 1..=1, &["axis"], shape::flatten),
+    op("Reshape", 2..=2, &["allowzero"], shape::reshape),
+    op("Squeeze", 1..=2, &["axes"], shape::squeeze),
+    op("Unsqueeze", 1..=2, &["axes"], shape::unsqueeze),
+    op("Transpose", 1..=1, &["perm"], shape::transpose),
+    op("Shape", 1..=1, &["start", "end"], shape::shape),
+    op("ArgMax", 1..=1, &["axis", "keepdims", "select_last_index"], classify::argmax),
+    of(ML, op("Scaler", 1..=1, &["offset", "scale"], normalize::scaler)),
+    of(ML, op("ArrayFeatureExtractor", 2..=2, &[], classify::array_feature_extractor)),
+    of(ML, op("ZipMap", 1..=1, &["classlabels_int64s", "classlabels_strings"], classify::zip_map)),
+    of(ML, op("Binarizer", 1..=1, &["threshold"], classify::labels)),
+];
+
+/// The function for a node, once its inputs and attributes are ones that the operator has.
+pub(super) fn find(node: &Node) -> Result<Lower> {
+    let Some(operator) = OPERATORS.iter().find(|o| o.name == node.op && o.domain == node.domain)
+    else {
+        return Err(unknown(node));
+    };
+    let count = node.inputs.iter().rposition(|name| !name.is_empty()).map_or(0, |i| i + 1);
+    if !operator.inputs.contains(&count) {
+        let (min, max) = (operator.inputs.start(), operator.inputs.end());
+        let message = format!("{count} inputs, expected {min} to {max}");
+        return Err(Error::new(ErrorKind::Format, message));
+    }
+    match node.attributes.keys().find(|name| !operator.attributes.contains(&&name[..])) {
+        Some(name) => Err(unsupported(format!("attribute {name:?}, whose meaning is not known"))),
+        None => Ok(operator.lower),
+    }
+}
+
+fn unknown(node: &Node) -> Error {
+    let names: Vec<_> =
+        OPERATORS.iter().filter(|o| o.domain == node.domain).map(|o| o.name).collect();
+    let supported = match names.is_empty() {
+        true => format!("no operator of domain {:?} is", node.domain),
+        false => names.join(", "),
+    };
+    unsupported(format!(
+        "the operator is not supported; supported: {supported}; see docs/import.md"
+    ))
+}
