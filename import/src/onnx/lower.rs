@@ -7,6 +7,7 @@ use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use signfold::layers::Layer;
+use signfold::quant::Rounding;
 use signfold::{
     Error, ErrorKind, GraphBuilder, MAX_NAME_BYTES, Model, Result, TensorId, TensorType,
 };
@@ -16,6 +17,7 @@ use super::fold::{self, Copies};
 use super::graph::{Graph, Input, Uses};
 use super::node::Node;
 use super::ops;
+use super::quant::{self, Pending};
 use super::tensor::{Data, Tensor, elements, type_name, types};
 use crate::Imported;
 
@@ -28,6 +30,8 @@ pub(super) enum Value {
     Sizes(Rc<Tensor>),
     /// What layers compute.
     Rows(Rows),
+    /// Quantized, and on the way to the layer that it becomes part of.
+    Pending(Pending),
     /// What the model does not give, and why. So is all that depends on it.
     LeftOff(String),
 }
@@ -125,12 +129,14 @@ pub(super) struct Lowering<'g> {
     absorbed: HashSet<usize>,
     /// What the model lacks or has otherwise than the file.
     pub notes: Vec<String>,
+    /// The rule for sums that become 8-bit integers.
+    pub rounding: Rounding,
     /// Elements of constants that may still be copied.
     copies: Copies,
 }
 
 /// Makes a model of a graph.
-pub(super) fn lower(mut graph: Graph, copies: Copies) -> Result<Imported> {
+pub(super) fn lower(mut graph: Graph, copies: Copies, rounding: Rounding) -> Result<Imported> {
     let uses = graph.uses();
     let constants = std::mem::take(&mut graph.constants);
     let mut lowering = Lowering {
@@ -141,12 +147,20 @@ pub(super) fn lower(mut graph: Graph, copies: Copies) -> Result<Imported> {
         builder: Model::graph(clip(&graph.name, MAX_NAME_BYTES).to_owned()),
         absorbed: HashSet::new(),
         notes: Vec::new(),
+        rounding,
     };
     for (name, tensor) in constants {
         lowering.values.insert(name, Value::Constant(Rc::new(tensor)));
     }
     for input in &graph.inputs {
         lowering.input(input).map_err(|e| e.at(format!("input {:?}", input.name)))?;
+    }
+    // Quantized constants first, wherever the file has them: layers look ahead for their biases.
+    for (i, node) in graph.nodes.iter().enumerate() {
+        if lowering.is_constant_quantized(node) {
+            lowering.node(node).map_err(|e| e.at(node.place()))?;
+            lowering.absorb(i);
+        }
     }
     for (i, node) in graph.nodes.iter().enumerate() {
         if !lowering.absorbed.contains(&i) {
@@ -176,24 +190,33 @@ impl<'g> Lowering<'g> {
         if let Batch::Fixed(rows) = batch {
             elements(&[rows])?;
         }
-        match input.element {
-            types::FLOAT => (),
-            other if types::is_float(other) => self.notes.push(format!(
-                "input {:?} is {} in the file, f32 in the model",
-                input.name,
-                type_name(other)
-            )),
+        let width = shape.iter().product();
+        let kind = match input.element {
+            types::FLOAT => TensorType::f32(width),
+            types::INT8 | types::UINT8 => {
+                TensorType::int8(width, quant::input_params(self, &input.name, input.element)?)
+            }
+            other if types::is_float(other) => {
+                self.notes.push(format!(
+                    "input {:?} is {} in the file, f32 in the model",
+                    input.name,
+                    type_name(other)
+                ));
+                TensorType::f32(width)
+            }
             other => {
                 return Err(unsupported(format!("elements of type {}", type_name(other))));
             }
-        }
-        let kind = TensorType::f32(shape.iter().product());
+        };
         let id = self.builder.input(clip(&input.name, MAX_NAME_BYTES).to_owned(), kind)?;
         self.define(&input.name, Value::Rows(Rows { id, batch, shape }));
         Ok(())
     }
 
     fn node(&mut self, node: &Node) -> Result<()> {
+        if self.quantized_constant(node)? {
+            return Ok(());
+        }
         if let Some(values) = self.known_inputs(node) {
             let values: Vec<_> = values.iter().map(|value| value.as_deref()).collect();
             if let Some(result) = fold::evaluate(node, &values, &mut self.copies)? {
@@ -218,7 +241,10 @@ impl<'g> Lowering<'g> {
                 }
                 Ok(())
             }
-            None => ops::find(node)?(self, node),
+            None => {
+                let lower = ops::find(node)?;
+                if self.quantized(node)? { Ok(()) } else { lower(self, node) }
+            }
         }
     }
 
@@ -227,6 +253,7 @@ impl<'g> Lowering<'g> {
         let known = |name: &String| match self.values.get(name) {
             None => Some(None),
             Some(Value::Constant(tensor) | Value::Sizes(tensor)) => Some(Some(tensor.clone())),
+            Some(Value::Pending(pending)) => pending.constant().ok().flatten().map(Some),
             Some(Value::Rows(_) | Value::LeftOff(_)) => None,
         };
         node.inputs.iter().map(known).collect()
@@ -235,7 +262,7 @@ impl<'g> Lowering<'g> {
     fn outputs(&mut self, names: &[String]) -> Result<()> {
         let mut ids = Vec::new();
         for name in names {
-            match self.value(name).map_err(|e| e.at("output"))? {
+            match self.settled(name).map_err(|e| e.at(format!("output {name:?}")))? {
                 Value::Rows(rows) if ids.contains(&rows.id) => {
                     self.notes.push(format!("output {name:?} left off: it equals another one"));
                 }
@@ -243,7 +270,7 @@ impl<'g> Lowering<'g> {
                 Value::LeftOff(reason) => {
                     self.notes.push(format!("output {name:?} left off: {reason}"));
                 }
-                Value::Constant(_) | Value::Sizes(_) => {
+                Value::Constant(_) | Value::Sizes(_) | Value::Pending(_) => {
                     self.notes.push(format!("output {name:?} left off: it is constant"));
                 }
             }
@@ -264,7 +291,11 @@ impl<'g> Lowering<'g> {
 
     /// Whether a name stands for a constant.
     pub fn is_constant(&self, name: &str) -> bool {
-        matches!(self.values.get(name), Some(Value::Constant(_)))
+        match self.values.get(name) {
+            Some(Value::Constant(_)) => true,
+            Some(Value::Pending(pending)) => pending.is_constant(),
+            _ => false,
+        }
     }
 
     /// Says what a name stands for.
@@ -272,11 +303,21 @@ impl<'g> Lowering<'g> {
         self.values.insert(name.to_owned(), value);
     }
 
+    /// What a name stands for, once a layer computes it if one can.
+    fn settled(&mut self, name: &str) -> Result<Value> {
+        match self.value(name)?.clone() {
+            Value::Pending(pending) if !pending.is_constant() => {
+                pending.rows(self, name).map(Value::Rows)
+            }
+            value => Ok(value),
+        }
+    }
+
     /// Input `i` as rows.
-    pub fn rows(&self, node: &Node, i: usize) -> Result<Rows> {
+    pub fn rows(&mut self, node: &Node, i: usize) -> Result<Rows> {
         let name = node.input(i)?;
-        match self.value(name)? {
-            Value::Rows(rows) => Ok(rows.clone()),
+        match self.settled(name)? {
+            Value::Rows(rows) => Ok(rows),
             _ => Err(unsupported(format!("input {i} ({name:?}) is constant, expected rows"))),
         }
     }
@@ -284,10 +325,14 @@ impl<'g> Lowering<'g> {
     /// Input `i` as a constant.
     pub fn constant(&self, node: &Node, i: usize) -> Result<Rc<Tensor>> {
         let name = node.input(i)?;
-        match self.value(name)? {
-            Value::Constant(tensor) => Ok(tensor.clone()),
-            _ => Err(unsupported(format!("input {i} ({name:?}) is computed, expected a constant"))),
-        }
+        let constant = match self.value(name)? {
+            Value::Constant(tensor) => Some(tensor.clone()),
+            Value::Pending(pending) => pending.constant()?,
+            _ => None,
+        };
+        constant.ok_or_else(|| {
+            unsupported(format!("input {i} ({name:?}) is computed, expected a constant"))
+        })
     }
 
     /// Input `i` as a constant, if it is there.

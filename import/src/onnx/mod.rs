@@ -17,11 +17,13 @@ mod lower;
 mod node;
 mod ops;
 mod proto;
+mod quant;
 mod tensor;
 
 use std::path::PathBuf;
 
 use signfold::Result;
+use signfold::quant::Rounding;
 
 use self::graph::Graph;
 use crate::Imported;
@@ -32,9 +34,14 @@ pub struct OnnxOptions {
     /// The folder in which files with further data of the model may lie: that of the model itself.
     /// `None` refuses a model that needs such files.
     pub external_data: Option<PathBuf>,
+    /// The rule by which operators of integers round. The default, [`Rounding::Nearest`], is what ONNX
+    /// Runtime computes, [`Rounding::OnnxReference`] what the standard's reference evaluator does.
+    /// Dense layers between DequantizeLinear and QuantizeLinear are the same in both.
+    pub rounding: Rounding,
 }
 
-/// Makes a model of an ONNX file. Float networks give float layers.
+/// Makes a model of an ONNX file. Float networks give float layers, quantized ones layers of 8-bit
+/// integers, in whichever of the ways of ONNX they are quantized.
 ///
 /// # Errors
 /// [`ErrorKind::Format`](signfold::ErrorKind::Format) if the bytes are not a whole ONNX file,
@@ -48,5 +55,5 @@ pub fn read(bytes: &[u8], options: &OnnxOptions) -> Result<Imported> {
     fold::fold(&mut graph, &mut copies)?;
     idioms::recognize(&mut graph);
     graph.drop_unused();
-    lower::lower(graph, copies)
+    lower::lower(graph, copies, options.rounding)
 }

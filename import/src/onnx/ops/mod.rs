@@ -13,6 +13,7 @@ use signfold::{Error, ErrorKind, Result};
 
 use super::lower::{Lowering, unsupported};
 use super::node::Node;
+use super::quant;
 
 /// Makes layers of a node, and defines its outputs.
 pub(super) type Lower = fn(&mut Lowering<'_>, &Node) -> Result<()>;
@@ -40,7 +41,11 @@ const fn of(domain: &'static str, operator: Operator) -> Operator {
     Operator { domain, ..operator }
 }
 
+const MS: &str = "com.microsoft";
 const ML: &str = "ai.onnx.ml";
+
+/// What QuantizeLinear and DequantizeLinear may be told.
+const QUANTIZE: &[&str] = &["axis", "saturate", "block_size", "output_dtype", "precision"];
 
 static OPERATORS: &[Operator] = &[
     op("Gemm", 2..=3, &["alpha", "beta", "transA", "transB"], linear::gemm),
@@ -86,6 +91,22 @@ static OPERATORS: &[Operator] = &[
     op("Transpose", 1..=1, &["perm"], shape::transpose),
     op("Shape", 1..=1, &["start", "end"], shape::shape),
     op("ArgMax", 1..=1, &["axis", "keepdims", "select_last_index"], classify::argmax),
+    op("QuantizeLinear", 2..=3, QUANTIZE, quant::quantize),
+    op("DequantizeLinear", 2..=3, QUANTIZE, quant::dequantize),
+    op("DynamicQuantizeLinear", 1..=1, &[], quant::dynamic_quantize),
+    op("MatMulInteger", 2..=4, &[], quant::matmul_integer),
+    op("QLinearMatMul", 8..=8, &[], quant::qlinear_matmul),
+    of(MS, op("QuantizeLinear", 2..=3, &["axis"], quant::quantize)),
+    of(MS, op("DequantizeLinear", 2..=3, &["axis"], quant::dequantize)),
+    of(MS, op("QGemm", 6..=9, &["alpha", "transA", "transB"], quant::qgemm)),
+    of(MS, op("QLinearAdd", 7..=8, &[], quant::qlinear_add)),
+    of(MS, op("QLinearMul", 7..=8, &[], quant::qlinear_mul)),
+    of(MS, op("QLinearSigmoid", 4..=5, &[], quant::qlinear_sigmoid)),
+    of(MS, op("QLinearLeakyRelu", 4..=5, &["alpha"], quant::qlinear_leaky_relu)),
+    of(MS, op("QLinearSoftmax", 4..=5, &["axis", "opset"], quant::qlinear_softmax)),
+    of(MS, op("QLinearConcat", 5..=usize::MAX, &["axis"], quant::qlinear_concat)),
+    of(MS, op("DynamicQuantizeMatMul", 3..=5, &[], quant::dynamic_quantize_matmul)),
+    of(MS, op("MatMulIntegerToFloat", 4..=7, &[], quant::matmul_to_float)),
     of(ML, op("Scaler", 1..=1, &["offset", "scale"], normalize::scaler)),
     of(ML, op("ArrayFeatureExtractor", 2..=2, &[], classify::array_feature_extractor)),
     of(ML, op("ZipMap", 1..=1, &["classlabels_int64s", "classlabels_strings"], classify::zip_map)),

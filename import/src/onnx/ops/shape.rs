@@ -65,7 +65,7 @@ pub(super) fn reshape(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     let name = node.input(1)?;
     let target = match lowering.value(name)? {
         Value::Constant(tensor) | Value::Sizes(tensor) => tensor.ints()?,
-        Value::Rows(_) | Value::LeftOff(_) => {
+        Value::Rows(_) | Value::Pending(_) | Value::LeftOff(_) => {
             return Err(unsupported(format!("shape {name:?} depends on an input's elements")));
         }
     };
