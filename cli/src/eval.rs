@@ -8,8 +8,9 @@ use serde::Serialize;
 use signfold::{Element, Model};
 
 use crate::args::{self, EngineArgs};
+use crate::array::Array;
 use crate::batch;
-use crate::data::{self, Array};
+use crate::data;
 use crate::metrics::{Metrics, argmax};
 use crate::report::{self, Report, grouped};
 use crate::timing;

@@ -6,19 +6,18 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod array;
 mod batch;
 mod bench;
 mod bound;
 mod data;
 mod eval;
-mod idx;
 mod inspect;
 mod kernels;
 mod limits;
 mod listing;
 mod memory;
 mod metrics;
-mod npy;
 mod output;
 mod profile;
 mod quantize;

@@ -8,9 +8,10 @@ use signfold::Model;
 use signfold::layers::Layer;
 
 use crate::args::EngineArgs;
+use crate::array::Encoding;
+use crate::array::npy::{self, Dtype};
 use crate::batch;
-use crate::data::{self, Encoding};
-use crate::npy::{self, Dtype};
+use crate::data;
 use crate::output::Output;
 use crate::report;
 
