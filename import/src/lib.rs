@@ -26,6 +26,7 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
+mod compare;
 mod description;
 mod float;
 mod max;
@@ -35,6 +36,9 @@ mod report;
 mod safetensors;
 mod weights;
 
+pub use compare::{
+    Comparison, Difference, MAX_POINTS, Matching, OutputComparison, TensorComparison, compare,
+};
 pub use float::{FloatDense, FloatLayer, FloatNet};
 pub use max::FloatMax;
 pub use quantize::{QuantizeOptions, Quantized, quantize};
