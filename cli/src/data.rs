@@ -1,11 +1,13 @@
-//! Files in: opened, read whole, and models in them. Arrays are in `array`.
+//! Files in: opened, read whole, models in them, and which file holds the rows of which input.
+//! Arrays are in `array`.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use signfold::Model;
+use signfold_import::{ImportOptions, Imported, read_file};
 
 /// Opens a file, and tells its length. Devices and pipes have none to hold a header against.
 pub fn open(path: &Path) -> Result<(File, u64)> {
@@ -29,4 +31,83 @@ pub fn read(path: &Path) -> Result<Vec<u8>> {
 /// The model in the bytes of the file `path`.
 pub fn model<'a>(bytes: &'a [u8], path: &Path) -> Result<Model<'a>> {
     Model::read(bytes).with_context(|| path.display().to_string())
+}
+
+/// The network in a file of any format.
+pub fn network(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    read_file(path, options).with_context(|| path.display().to_string())
+}
+
+/// The file that holds the rows of each input, of arguments `file` or `name=file`: those without a
+/// name are for the inputs that no other names, in their order.
+pub fn input_files(model: &Model<'_>, arguments: &[String]) -> Result<Vec<PathBuf>> {
+    let names: Vec<&str> = model.inputs().map(|id| model.tensor_name(id)).collect();
+    let mut files = vec![None; names.len()];
+    let mut unnamed = Vec::new();
+    for argument in arguments {
+        let named = argument.split_once('=').and_then(|(name, file)| {
+            let at = names.iter().position(|each| !name.is_empty() && *each == name)?;
+            Some((at, file))
+        });
+        match named {
+            Some((at, file)) => {
+                let old = files[at].replace(PathBuf::from(file));
+                ensure!(old.is_none(), "two files for the input {:?}", names[at]);
+            }
+            None => unnamed.push(argument),
+        }
+    }
+    let mut unnamed = unnamed.into_iter();
+    for place in files.iter_mut().filter(|file| file.is_none()) {
+        *place = unnamed.next().map(PathBuf::from);
+    }
+    let inputs = || format!("the model has {} inputs, {names:?}", names.len());
+    if let Some(left) = unnamed.next() {
+        bail!("{left:?} is left over: {}", inputs());
+    }
+    let missing = || format!("too few files: {}", inputs());
+    files.into_iter().map(|file| file.with_context(missing)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use signfold::TensorType;
+    use signfold::layers::Softmax;
+
+    use super::*;
+
+    fn files(names: &[&'static str], arguments: &[&str]) -> Result<Vec<String>> {
+        let mut graph = Model::graph("inputs");
+        let inputs = names.iter().map(|&name| graph.input(name, TensorType::f32(1)));
+        let inputs: Vec<_> = inputs.collect::<Result<_, _>>()?;
+        let y = graph.layer("y", Softmax, &[inputs[0]])?;
+        graph.output(y);
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string()).collect();
+        let files = input_files(&graph.build()?, &arguments)?;
+        Ok(files.iter().map(|file| file.display().to_string()).collect())
+    }
+
+    #[test]
+    fn files_find_their_inputs() {
+        for (names, arguments, expected) in [
+            (&["x"][..], &["f"][..], &["f"][..]),
+            (&["x"], &["x=f"], &["f"]),
+            (&[""], &["x=f"], &["x=f"]),
+            (&["x"], &["=f"], &["=f"]),
+            (&["x", "y"], &["f", "g"], &["f", "g"]),
+            (&["x", "y"], &["y=f", "x=g"], &["g", "f"]),
+            (&["x", "y"], &["y=f", "g"], &["g", "f"]),
+            (&["x", ""], &["x=a=b", "g"], &["a=b", "g"]),
+        ] {
+            assert_eq!(files(names, arguments).unwrap(), expected, "{names:?} {arguments:?}");
+        }
+        for (arguments, expected) in [
+            (&["f"][..], "too few"),
+            (&["f", "g", "h"], "\"h\" is left over"),
+            (&["x=f", "x=g"], "two files for the input \"x\""),
+        ] {
+            let error = files(&["x", "y"], arguments).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
 }

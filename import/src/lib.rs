@@ -28,7 +28,9 @@
 mod calibrate;
 mod compare;
 mod description;
+mod file;
 mod float;
+mod imported;
 mod max;
 mod quantize;
 mod range;
@@ -39,7 +41,9 @@ mod weights;
 pub use compare::{
     Comparison, Difference, MAX_POINTS, Matching, OutputComparison, TensorComparison, compare,
 };
+pub use file::{Format, ImportOptions, MAX_FILE_BYTES, read_file};
 pub use float::{FloatDense, FloatLayer, FloatNet};
+pub use imported::Imported;
 pub use max::FloatMax;
 pub use quantize::{QuantizeOptions, Quantized, quantize};
 pub use range::{ActivationRange, Range};
