@@ -38,10 +38,17 @@ pub fn network(path: &Path, options: &ImportOptions) -> Result<Imported> {
     read_file(path, options).with_context(|| path.display().to_string())
 }
 
-/// The file that holds the rows of each input, of arguments `file` or `name=file`: those without a
-/// name are for the inputs that no other names, in their order.
+/// The file that holds the rows of each input, of arguments as [`assign`] takes them.
 pub fn input_files(model: &Model<'_>, arguments: &[String]) -> Result<Vec<PathBuf>> {
     let names: Vec<&str> = model.inputs().map(|id| model.tensor_name(id)).collect();
+    let missing = || format!("too few files: the model has {} inputs, {names:?}", names.len());
+    let files = assign(&names, arguments, "input")?;
+    files.into_iter().map(|file| file.with_context(missing)).collect()
+}
+
+/// The file for each input or output, if there is one, of arguments `file` or `name=file`: those
+/// without a name are for what no other names, in its order.
+pub fn assign(names: &[&str], arguments: &[String], what: &str) -> Result<Vec<Option<PathBuf>>> {
     let mut files = vec![None; names.len()];
     let mut unnamed = Vec::new();
     for argument in arguments {
@@ -52,7 +59,7 @@ pub fn input_files(model: &Model<'_>, arguments: &[String]) -> Result<Vec<PathBu
         match named {
             Some((at, file)) => {
                 let old = files[at].replace(PathBuf::from(file));
-                ensure!(old.is_none(), "two files for the input {:?}", names[at]);
+                ensure!(old.is_none(), "two files for the {what} {:?}", names[at]);
             }
             None => unnamed.push(argument),
         }
@@ -61,12 +68,10 @@ pub fn input_files(model: &Model<'_>, arguments: &[String]) -> Result<Vec<PathBu
     for place in files.iter_mut().filter(|file| file.is_none()) {
         *place = unnamed.next().map(PathBuf::from);
     }
-    let inputs = || format!("the model has {} inputs, {names:?}", names.len());
     if let Some(left) = unnamed.next() {
-        bail!("{left:?} is left over: {}", inputs());
+        bail!("{left:?} is left over: the model has {} {what}s, {names:?}", names.len());
     }
-    let missing = || format!("too few files: {}", inputs());
-    files.into_iter().map(|file| file.with_context(missing)).collect()
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 //! Memory grows with what a file really holds, never with what its header says.
 
 use std::fs::File;
-use std::io::{BufReader, Read, Seek};
+use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -145,6 +145,51 @@ impl Array {
             self.shape
         );
         Ok(labels)
+    }
+}
+
+/// An array that is read part by part: a plain `.npy` file may be larger than memory. Others are in
+/// memory.
+pub struct Stream {
+    /// The lengths of its axes.
+    pub shape: Vec<usize>,
+    /// What its elements are.
+    pub encoding: Encoding,
+    elements: Box<dyn Read>,
+}
+
+impl Stream {
+    /// Opens a file, as [`Array::load`] does.
+    pub fn open(path: &Path, scale: f32) -> Result<Self> {
+        Self::plain(path).transpose().unwrap_or_else(|| {
+            let Array { shape, encoding, bytes } = Array::load(path, scale)?;
+            Ok(Self { shape, encoding, elements: Box::new(Cursor::new(bytes)) })
+        })
+    }
+
+    /// Opens a plain `.npy` file, if it is one.
+    fn plain(path: &Path) -> Result<Option<Self>> {
+        let (path, None) = npz::split(path) else {
+            return Ok(None);
+        };
+        let (file, len) = data::open(path)?;
+        let read = || -> Result<_> {
+            let mut file = BufReader::new(file);
+            let is_npy = npy::detect(&start(&mut file)?);
+            file.rewind()?;
+            if !is_npy {
+                return Ok(None);
+            }
+            let npy::Header { dtype, shape, .. } = npy::Header::of_file(&mut file, len)?;
+            let encoding = Encoding { dtype, scale: None };
+            Ok(Some(Self { shape, encoding, elements: Box::new(file) }))
+        };
+        read().with_context(|| path.display().to_string())
+    }
+
+    /// The next elements, as many as `bytes` has room for.
+    pub fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
+        self.elements.read_exact(bytes).context("cannot read the elements")
     }
 }
 

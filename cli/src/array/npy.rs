@@ -120,41 +120,18 @@ impl Header {
         let len = (prefix.len() + size_bytes + size) as u64;
         Ok(Self { dtype, shape, bytes: bytes as u64, len })
     }
-}
 
-/// An array being read.
-pub struct Reader<R> {
-    source: R,
-    dtype: Dtype,
-    shape: Vec<usize>,
-}
-
-impl<R: Read> Reader<R> {
-    /// Reads the header of a file of `len` bytes.
-    pub fn new(mut source: R, len: u64) -> Result<Self> {
-        let Header { dtype, shape, bytes, len: header } = Header::read(&mut source)?;
-        let there = len.saturating_sub(header);
+    /// Reads the header of a file of `len` bytes, which are to be its own and those of the elements.
+    pub fn of_file(source: impl Read, len: u64) -> Result<Self> {
+        let header = Self::read(source)?;
+        let (there, bytes) = (len.saturating_sub(header.len), header.bytes);
         ensure!(
             bytes == there,
-            "{there} bytes of elements, but shape {shape:?} of {} takes {bytes}",
-            dtype.name()
+            "{there} bytes of elements, but shape {:?} of {} takes {bytes}",
+            header.shape,
+            header.dtype.name()
         );
-        Ok(Self { source, dtype, shape })
-    }
-
-    /// What the elements are.
-    pub fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    /// The lengths of the array's axes.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The next elements, as many as `bytes` has room for.
-    pub fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
-        self.source.read_exact(bytes).context("cannot read elements")
+        Ok(header)
     }
 }
 
@@ -265,8 +242,8 @@ impl<'a> Text<'a> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Reader<&[u8]>> {
-        Reader::new(bytes, bytes.len() as u64)
+    fn read(bytes: &[u8]) -> Result<Header> {
+        Header::of_file(bytes, bytes.len() as u64)
     }
 
     fn with_text(text: &str, elements: usize) -> Vec<u8> {
@@ -289,8 +266,8 @@ mod tests {
             let mut file = header(dtype, &shape);
             assert_eq!(file.len() % 64, 0);
             file.resize(file.len() + bytes, 0);
-            let reader = read(&file).unwrap();
-            assert_eq!((reader.dtype(), reader.shape()), (dtype, &shape[..]));
+            let read = read(&file).unwrap();
+            assert_eq!((read.dtype, read.shape), (dtype, shape));
         }
     }
 

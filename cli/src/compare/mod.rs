@@ -6,6 +6,7 @@ mod html;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use comfy_table::CellAlignment;
 use serde::Serialize;
 use signfold::{Element, Model, TensorType, Values};
 use signfold_import::{
@@ -183,6 +184,9 @@ impl<'c> OutputJson<'c> {
 impl Report for Found<'_> {
     fn text(&self) -> String {
         let mut table = report::table(HEADS);
+        if let Some(layer) = table.column_mut(1) {
+            layer.set_cell_alignment(CellAlignment::Left);
+        }
         for of in &self.comparison.tensors {
             table.add_row(cells(of));
         }

@@ -140,5 +140,6 @@ fn by_position(a: &Model<'_>, b: &Model<'_>) -> Result<Vec<Pair>, String> {
 }
 
 fn has_weights(layer: &Layer<'_>) -> bool {
-    matches!(layer, Layer::Dense(_) | Layer::MaxProduct(_))
+    use Layer::{Dense, FloatDense, FloatMax, MaxProduct};
+    matches!(layer, Dense(_) | MaxProduct(_) | FloatDense(_) | FloatMax(_))
 }
