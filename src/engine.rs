@@ -203,6 +203,11 @@ impl Engine {
         self.threads
     }
 
+    /// Whether a row's results depend on the other rows of its batch: a layer quantizes per tensor.
+    pub fn whole_batch(&self) -> bool {
+        self.whole_batch
+    }
+
     /// Multiplications that one row takes.
     pub fn products(&self) -> usize {
         self.products

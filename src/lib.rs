@@ -25,6 +25,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use graph::{GraphBuilder, MAX_INPUTS, NodeRef, TensorId};
 pub use model::{Golden, MAX_LAYERS, MAX_NAME_BYTES, MAX_WIDTH, Model, ModelBuilder};
 pub use pack::{PackedMatrix, WeightLayout};
+pub use step::ProductKind;
 pub use tensor::{Element, Output, TensorType, Values};
 
 /// The examples of the README are tests.

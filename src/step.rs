@@ -126,6 +126,18 @@ pub(crate) struct Own {
     pub looked: u64,
 }
 
+/// What becomes of a step's products: which instructions they take, and so which limit they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ProductKind {
+    /// Sums of integers.
+    Sum,
+    /// Integers that meet by a maximum.
+    Maximum,
+    /// Sums of real numbers; and their maxima, which take no less.
+    Float,
+}
+
 /// One piece of a compiled network.
 pub(crate) trait Step: Send + Sync + std::fmt::Debug {
     /// What it does, for those who look where time goes: `dense 784x256`.
@@ -144,9 +156,9 @@ pub(crate) trait Step: Send + Sync + std::fmt::Debug {
         0
     }
 
-    /// Whether the products meet by a maximum, not by a sum.
-    fn by_maximum(&self) -> bool {
-        false
+    /// What becomes of the products.
+    fn product_kind(&self) -> ProductKind {
+        ProductKind::Sum
     }
 
     /// Operations on vectors that they take per row, for deciding whether threads pay.

@@ -5,10 +5,13 @@ mod common;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-use common::{AGGREGATES, Rng, dynamic_mlp, int8_dense, is_per_tensor, mlp, random_input};
+use common::{
+    AGGREGATES, Rng, dynamic_mlp, int8_dense, is_per_tensor, mlp, random_affine,
+    random_float_dense, random_float_max, random_input, random_layer_norm,
+};
 use signfold::layers::{
-    Activation, Aggregate, Argmax, Dense, DenseInput, DenseOutput, Dequantize, MaxProduct,
-    Pointwise, Quantize, Softmax,
+    Activation, Aggregate, Argmax, Dense, DenseInput, DenseOutput, Dequantize, LogSoftmax,
+    MaxProduct, Pointwise, Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Engine, Model, TensorType, Values, WeightLayout, kernels};
@@ -121,6 +124,20 @@ fn running_allocates_nothing() {
 #[test]
 fn running_max_layers_allocates_nothing() {
     check(&[max_layers(DenseInput::PerRow), max_layers(DenseInput::PerTensor)]);
+}
+
+#[test]
+fn running_float_layers_allocates_nothing() {
+    let rng = &mut Rng::new(3);
+    let mut model = Model::builder("float layers", TensorType::f32(13))
+        .layer(random_float_dense(rng, 13, 13))
+        .layer(random_affine(rng, 13))
+        .layer(random_layer_norm(rng, 13))
+        .layer(LogSoftmax);
+    for aggregate in AGGREGATES {
+        model = model.layer(random_float_max(rng, aggregate, 13, 13));
+    }
+    check(&[model.build().expect("the layers fit each other")]);
 }
 
 fn check(models: &[Model<'_>]) {

@@ -6,7 +6,7 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{random_input, random_model};
-use signfold::layers::{Aggregate, DenseOutput, Layer, MaxProduct};
+use signfold::layers::{Aggregate, DenseOutput, FloatMax, Layer, MaxProduct};
 use signfold::{Element, Model, TensorType, Values};
 
 /// Tells which kinds and options a model has, and what its real rows meet.
@@ -42,6 +42,14 @@ fn features(model: &Model<'_>) -> Vec<String> {
                 ]);
             }
             Layer::MaxProduct(layer) => features.extend(max_product(layer, of, &input)),
+            Layer::FloatDense(dense) => {
+                features.push(format!("float dense biased {}", dense.bias_values().is_some()));
+            }
+            Layer::FloatMax(layer) => features.extend(float_max(layer)),
+            Layer::Affine(affine) => {
+                let lengths = [affine.scale(), affine.shift()].map(|values| values.len());
+                features.push(format!("affine {:?}", lengths.map(|len| len == affine.width())));
+            }
             Layer::Pointwise(pointwise) => {
                 features.push(format!("{of} {}", variant(format!("{:?}", pointwise.activation))));
             }
@@ -105,6 +113,20 @@ fn max_product(layer: &MaxProduct<'_>, of: &str, input: &TensorType) -> Vec<Stri
     features
 }
 
+fn float_max(layer: &FloatMax<'_>) -> Vec<String> {
+    let splits = match layer.split_count() {
+        1 => "one",
+        splits if splits == layer.inputs() => "each",
+        _ => "some",
+    };
+    let of = if layer.is_pruned() { "pruned" } else { "all" };
+    vec![
+        format!("float max biased {}", layer.bias_values().is_some()),
+        format!("float max splits {splits}"),
+        format!("{} {of}", Layer::from(layer.clone()).name()),
+    ]
+}
+
 /// What real rows meet, where they are quantized with a fixed scale first of all.
 fn rows_meet(model: &Model<'_>) -> Vec<&'static str> {
     let Some((Layer::Quantize(quantize), ..)) = model.layers().next() else { return Vec::new() };
@@ -132,11 +154,32 @@ fn random_models_cover_everything() {
         wanted.extend(options.iter().map(|option| format!("{kind} {option}")));
     };
     let clamps = ["Identity", "Relu", "Relu6", "Clip"];
-    let others = ["LeakyRelu", "Tanh", "Sigmoid", "Gelu", "GeluTanh"];
+    let others = [
+        "LeakyRelu",
+        "Tanh",
+        "Sigmoid",
+        "Gelu",
+        "GeluTanh",
+        "Elu",
+        "HardSigmoid",
+        "Silu",
+        "HardSwish",
+        "Selu",
+        "Softplus",
+        "Softsign",
+        "Mish",
+        "Exp",
+    ];
     want("input", &["f32", "i8", "u8"]);
     want("output", &["f32", "i8", "u8", "u32"]);
     want("golden", &["true", "false"]);
     want("f32", &["dense", "quantize", "pointwise", "softmax", "argmax"]);
+    want("f32", &["float dense", "affine", "layer norm", "log softmax"]);
+    for kind in ["float dense", "float max"] {
+        want(kind, &["biased true", "biased false"]);
+    }
+    want("float max splits", &["one", "some", "each"]);
+    want("affine", &["[true, true]", "[true, false]", "[false, true]", "[false, false]"]);
     want("int8", &["dense", "dequantize", "pointwise", "argmax", "fixed softmax"]);
     want("dense", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
     want("dense scales", &["one", "each"]);
@@ -158,6 +201,10 @@ fn random_models_cover_everything() {
             &["one", "some", "each"][..if name == "mean" { 1 } else { 3 }],
         );
         want(&format!("{name} weights"), &["all", "pruned"][..if name == "mean" { 1 } else { 2 }]);
+    }
+    for name in aggregates.map(|name| format!("float {name}")) {
+        want("f32", &[&name]);
+        want(&name, &["all", "pruned"]);
     }
     want("max", &["Int8 f32", "Int8 int8", "PerTensor f32", "PerRow f32"]);
     want("max scales", &["one", "each"]);

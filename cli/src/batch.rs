@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use anyhow::{Error, Result, anyhow, bail, ensure};
-use signfold::layers::{DenseInput, Layer};
 use signfold::{Element, Engine, Model, Output, Scratch, TensorType, Values};
 
 /// Bytes that a batch may take between any two layers. A small file can ask for very much: a
@@ -24,21 +23,16 @@ pub fn rows_of(shape: &[usize], width: usize) -> Result<usize> {
     Ok(rows)
 }
 
-/// Whether a row's result depends on the other rows, so that a batch must not be split.
-pub fn is_whole(model: &Model<'_>) -> bool {
-    let whole = |layer: &Layer<'_>| match layer {
-        Layer::Dense(dense) => dense.input_kind() == DenseInput::PerTensor,
-        Layer::MaxProduct(max) => max.input_kind() == DenseInput::PerTensor,
-        _ => false,
-    };
-    model.layers().any(|(layer, ..)| whole(layer))
-}
-
 /// Refuses batches that need more memory than [`MAX_BYTES`].
 pub fn check_size(model: &Model<'_>, rows: usize) -> Result<()> {
-    let bytes = |of: TensorType| of.width * of.element.size();
-    let outputs = model.layers().map(|(.., output)| bytes(output));
-    check_bytes(rows, outputs.fold(bytes(model.input()), usize::max))
+    let bytes = |id| row_bytes(model.tensor_type(id));
+    let outputs: usize = model.outputs().iter().map(|&id| bytes(id)).sum();
+    check_bytes(rows, model.tensors().map(bytes).fold(outputs, usize::max))
+}
+
+/// Bytes of a row.
+pub fn row_bytes(of: TensorType) -> usize {
+    of.width * of.element.size()
 }
 
 /// Refuses rows of so many bytes each that need more memory than [`MAX_BYTES`].
@@ -52,15 +46,25 @@ pub fn check_bytes(rows: usize, widest: usize) -> Result<()> {
 }
 
 /// Working memory for batches of `rows` rows.
-pub fn scratch(engine: &Engine, model: &Model<'_>, rows: usize) -> Scratch {
-    match is_whole(model) {
+pub fn scratch(engine: &Engine, rows: usize) -> Scratch {
+    match engine.whole_batch() {
         true => engine.scratch_for(rows),
         false => engine.scratch(),
     }
 }
 
+/// The types of a model's inputs.
+pub fn input_types(model: &Model<'_>) -> Vec<TensorType> {
+    model.inputs().map(|id| model.tensor_type(id)).collect()
+}
+
+/// The types of a model's outputs.
+pub fn output_types(model: &Model<'_>) -> Vec<TensorType> {
+    model.outputs().iter().map(|&id| model.tensor_type(id)).collect()
+}
+
 /// Rows of zeros.
-pub fn zeros(of: TensorType, rows: usize) -> Result<Values<'static>> {
+fn zeros(of: TensorType, rows: usize) -> Result<Values<'static>> {
     let len = rows * of.width;
     Ok(match of.element.name() {
         "f32" => vec![0_f32; len].into(),
@@ -71,40 +75,47 @@ pub fn zeros(of: TensorType, rows: usize) -> Result<Values<'static>> {
     })
 }
 
-/// All values as a place to write to.
-pub fn output<'a>(values: &'a mut Values<'static>) -> Result<Output<'a>> {
-    let all = 0..values.len();
-    output_part(values, all)
+/// Rows of each output, to be written to.
+pub fn room(of: &[TensorType], rows: usize) -> Result<Vec<Values<'static>>> {
+    of.iter().map(|&of| zeros(of, rows)).collect()
 }
 
-/// Some elements of values as a place to write to.
-pub fn output_part<'a>(
-    values: &'a mut Values<'static>,
-    elements: Range<usize>,
-) -> Result<Output<'a>> {
-    Ok(match values {
-        Values::F32(v) => Output::F32(&mut v.to_mut()[elements]),
-        Values::U32(v) => Output::U32(&mut v.to_mut()[elements]),
-        Values::I8(v) => Output::I8(&mut v.to_mut()[elements]),
-        Values::U8(v) => Output::U8(&mut v.to_mut()[elements]),
-        other => return Err(unknown(other.element_name())),
-    })
+/// Some rows of each of several values of these types, as places to write to.
+pub fn places<'v>(
+    values: &'v mut [Values<'static>],
+    of: &[TensorType],
+    rows: Range<usize>,
+) -> Result<Vec<Output<'v>>> {
+    let place = |(values, of): (&'v mut Values<'static>, &TensorType)| {
+        let elements = rows.start * of.width..rows.end * of.width;
+        Ok(match values {
+            Values::F32(v) => Output::F32(&mut v.to_mut()[elements]),
+            Values::U32(v) => Output::U32(&mut v.to_mut()[elements]),
+            Values::I8(v) => Output::I8(&mut v.to_mut()[elements]),
+            Values::U8(v) => Output::U8(&mut v.to_mut()[elements]),
+            other => return Err(unknown(other.element_name())),
+        })
+    };
+    values.iter_mut().zip(of).map(place).collect()
 }
 
-/// All values, borrowed.
-pub fn input<'a>(values: &'a Values<'_>) -> Result<Values<'a>> {
-    input_part(values, 0..values.len())
-}
-
-/// Some elements of values, borrowed.
-pub fn input_part<'a>(values: &'a Values<'_>, elements: Range<usize>) -> Result<Values<'a>> {
-    Ok(match values {
-        Values::F32(v) => v[elements].into(),
-        Values::U32(v) => v[elements].into(),
-        Values::I8(v) => v[elements].into(),
-        Values::U8(v) => v[elements].into(),
-        other => return Err(unknown(other.element_name())),
-    })
+/// Some rows of each of several values of these types, borrowed.
+pub fn rows<'v>(
+    values: &'v [Values<'_>],
+    of: &[TensorType],
+    rows: Range<usize>,
+) -> Result<Vec<Values<'v>>> {
+    let part = |(values, of): (&'v Values<'_>, &TensorType)| {
+        let elements = rows.start * of.width..rows.end * of.width;
+        Ok(match values {
+            Values::F32(v) => v[elements].into(),
+            Values::U32(v) => v[elements].into(),
+            Values::I8(v) => v[elements].into(),
+            Values::U8(v) => v[elements].into(),
+            other => return Err(unknown(other.element_name())),
+        })
+    };
+    values.iter().zip(of).map(part).collect()
 }
 
 /// Elements as `.npy` files hold them: little-endian.

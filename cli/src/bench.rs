@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 use signfold::kernels::{self, Kernel};
 use signfold::layers::Layer;
-use signfold::quant::{Int8, QuantParams};
+use signfold::quant::Int8;
 use signfold::{Element, Engine, Model, Values};
 
 use crate::limits::Limits;
@@ -108,7 +108,7 @@ pub fn run(args: &Args) -> Result<()> {
                     profiles.push(profile::measure(
                         &model,
                         &engine,
-                        random(&model, rows)?,
+                        &random(&model, rows)?,
                         args.seconds,
                         &mut limits,
                     )?);
@@ -135,12 +135,13 @@ fn measure(
     limits: &mut Limits,
 ) -> Result<Measurement> {
     let inputs = random(model, rows)?;
-    let mut outputs = batch::zeros(model.output(), rows)?;
-    let mut scratch = batch::scratch(engine, model, rows);
-    let mut call =
-        || Ok(engine.run(batch::input(&inputs)?, batch::output(&mut outputs)?, &mut scratch)?);
+    let of_outputs = batch::output_types(model);
+    let mut outputs = batch::room(&of_outputs, rows)?;
+    let mut places = batch::places(&mut outputs, &of_outputs, 0..rows)?;
+    let mut scratch = batch::scratch(engine, rows);
+    let mut call = || Ok(engine.run_all(&inputs, &mut places, &mut scratch)?);
     // Single calls for the tail, blocks of calls for the median, which the clock would blur.
-    let bound = bound::total(&bound::steps(engine, rows, batch::is_whole(model), limits)?);
+    let bound = bound::total(&bound::steps(engine, rows, engine.whole_batch(), limits)?);
     let measured = bound::measure(engine, bound, limits, budget / 2, &mut call)?;
     let p99_seconds = timing::quantile(&timing::calls(budget / 2, call)?, 0.99);
     let median_seconds = measured.seconds;
@@ -157,24 +158,32 @@ fn measure(
     })
 }
 
-/// Rows over the whole range of a model's input: that of the 8-bit type which real rows become,
-/// or -1..1 where that is found out at run time.
-fn random(model: &Model<'_>, rows: usize) -> Result<Values<'static>> {
+/// Rows over the whole range of each input: that of the 8-bit type which real rows become, or -1..1
+/// where they stay real or that is found out at run time.
+fn random(model: &Model<'_>, rows: usize) -> Result<Vec<Values<'static>>> {
     let mut rng = fastrand::Rng::with_seed(1);
-    let len = rows * model.input().width;
-    let params = match (model.input().element, model.layers().next()) {
-        (Element::Int8(params), _) => {
-            return Ok(match params.kind() {
+    let mut values = Vec::new();
+    for id in model.inputs() {
+        let of = model.tensor_type(id);
+        let len = rows * of.width;
+        let quantized = model.nodes().find_map(|node| match node.layer {
+            Layer::Quantize(quantize) if node.inputs == [id] => Some(quantize.output),
+            _ => None,
+        });
+        values.push(match (of.element, quantized) {
+            (Element::Int8(params), _) => match params.kind() {
                 Int8::I8 => (0..len).map(|_| rng.i8(..)).collect::<Vec<_>>().into(),
                 Int8::U8 => (0..len).map(|_| rng.u8(..)).collect::<Vec<_>>().into(),
-            });
-        }
-        (_, Some((Layer::Quantize(quantize), ..))) => quantize.output,
-        _ => QuantParams::new(Int8::I8, 1.0 / 128.0, 0)?,
-    };
-    let (min, max) = (params.kind().min(), params.kind().max());
-    let (min, max) = (params.dequantize(min), params.dequantize(max));
-    Ok((0..len).map(|_| min + rng.f32() * (max - min)).collect::<Vec<_>>().into())
+            },
+            (_, quantized) => {
+                let (min, max) = quantized.map_or((-1.0, 127.0 / 128.0), |params| {
+                    (params.dequantize(params.kind().min()), params.dequantize(params.kind().max()))
+                });
+                (0..len).map(|_| min + rng.f32() * (max - min)).collect::<Vec<_>>().into()
+            }
+        });
+    }
+    Ok(values)
 }
 
 impl Report for Benchmark {

@@ -19,7 +19,7 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use signfold::{Engine, StepInfo};
+use signfold::{Engine, ProductKind, StepInfo};
 
 use crate::limits::{Limit, Limits};
 use crate::timing::{self, Call};
@@ -51,7 +51,11 @@ pub fn steps(engine: &Engine, rows: usize, whole: bool, limits: &mut Limits) -> 
         let output = if i + 1 == all.len() { rows_of_thread } else { chunk };
         let input = limits.holding(input * step.input_bytes);
         let output = limits.holding(output * step.output_bytes);
-        let instructions = if step.by_maximum { Limit::Maxima } else { Limit::Instructions };
+        let instructions = match step.product_kind {
+            ProductKind::Maximum => Limit::Maxima,
+            ProductKind::Float => Limit::Floats,
+            _ => Limit::Instructions,
+        };
         let mut work = vec![
             (instructions, rows_of_thread * step.products),
             (weights, chunks * step.weight_bytes),

@@ -1,15 +1,13 @@
-//! Files in: models and arrays, and how an array becomes rows of a model's input.
+//! Files in: opened, read whole, models in them, and which file holds the rows of which input.
+//! Arrays are in `array`.
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use signfold::quant::{Int8, QuantParams};
-use signfold::{Element, Model, TensorType, Values};
-
-use crate::npy::{self, Dtype};
-use crate::{batch, idx};
+use signfold::Model;
+use signfold_import::{ImportOptions, Imported, read_file};
 
 /// Opens a file, and tells its length. Devices and pipes have none to hold a header against.
 pub fn open(path: &Path) -> Result<(File, u64)> {
@@ -35,97 +33,86 @@ pub fn model<'a>(bytes: &'a [u8], path: &Path) -> Result<Model<'a>> {
     Model::read(bytes).with_context(|| path.display().to_string())
 }
 
-/// How elements lie in an array, and what they mean.
-#[derive(Clone, Copy)]
-pub struct Encoding {
-    /// Their type.
-    pub dtype: Dtype,
-    /// What to multiply them with, if they are pixels rather than numbers.
-    pub scale: Option<f32>,
+/// The network in a file of any format.
+pub fn network(path: &Path, options: &ImportOptions) -> Result<Imported> {
+    read_file(path, options).with_context(|| path.display().to_string())
 }
 
-impl Encoding {
-    /// Rows for a model: reals stay reals or are quantized as the model's input says; integers of
-    /// the input's own type stay as they are. `first` is the number of the first row.
-    pub fn rows(self, bytes: &[u8], to: &TensorType, first: usize) -> Result<Values<'static>> {
-        let (dtype, input) = (self.dtype, to.element);
-        // Pixels are stored as integers, but stand for reals.
-        let real = matches!(dtype, Dtype::F32 | Dtype::F64) || self.scale.is_some();
-        let reals = || -> Result<Vec<f32>> {
-            let scale = self.scale.unwrap_or(1.0);
-            let reals = dtype.decode(bytes, |x| x as f32 * scale);
-            match reals.iter().position(|x| x.is_nan()) {
-                Some(at) => bail!("row {}, column {} is NaN", first + at / to.width, at % to.width),
-                None => Ok(reals),
+/// The file that holds the rows of each input, of arguments as [`assign`] takes them.
+pub fn input_files(model: &Model<'_>, arguments: &[String]) -> Result<Vec<PathBuf>> {
+    let names: Vec<&str> = model.inputs().map(|id| model.tensor_name(id)).collect();
+    let missing = || format!("too few files: the model has {} inputs, {names:?}", names.len());
+    let files = assign(&names, arguments, "input")?;
+    files.into_iter().map(|file| file.with_context(missing)).collect()
+}
+
+/// The file for each input or output, if there is one, of arguments `file` or `name=file`: those
+/// without a name are for what no other names, in its order.
+pub fn assign(names: &[&str], arguments: &[String], what: &str) -> Result<Vec<Option<PathBuf>>> {
+    let mut files = vec![None; names.len()];
+    let mut unnamed = Vec::new();
+    for argument in arguments {
+        let named = argument.split_once('=').and_then(|(name, file)| {
+            let at = names.iter().position(|each| !name.is_empty() && *each == name)?;
+            Some((at, file))
+        });
+        match named {
+            Some((at, file)) => {
+                let old = files[at].replace(PathBuf::from(file));
+                ensure!(old.is_none(), "two files for the {what} {:?}", names[at]);
             }
-        };
-        match (input, dtype) {
-            (Element::F32, Dtype::F32 | Dtype::F64 | Dtype::I8 | Dtype::U8) => Ok(reals()?.into()),
-            (Element::Int8(params), _) if real => Ok(quantize(&params, &reals()?)),
-            (Element::Int8(params), Dtype::I8) if params.kind() == Int8::I8 => {
-                Ok(dtype.decode(bytes, |x| x as i8).into())
-            }
-            (Element::Int8(params), Dtype::U8) if params.kind() == Int8::U8 => {
-                Ok(bytes.to_vec().into())
-            }
-            _ => bail!("elements are {}, the model takes {}", dtype.name(), input.name()),
+            None => unnamed.push(argument),
         }
     }
+    let mut unnamed = unnamed.into_iter();
+    for place in files.iter_mut().filter(|file| file.is_none()) {
+        *place = unnamed.next().map(PathBuf::from);
+    }
+    if let Some(left) = unnamed.next() {
+        bail!("{left:?} is left over: the model has {} {what}s, {names:?}", names.len());
+    }
+    Ok(files)
 }
 
-fn quantize(params: &QuantParams, reals: &[f32]) -> Values<'static> {
-    let integers = reals.iter().map(|&x| params.quantize(x));
-    match params.kind() {
-        Int8::I8 => integers.map(|q| q as i8).collect::<Vec<_>>().into(),
-        Int8::U8 => integers.map(|q| q as u8).collect::<Vec<_>>().into(),
-    }
-}
+#[cfg(test)]
+mod tests {
+    use signfold::TensorType;
+    use signfold::layers::Softmax;
 
-/// An array in memory.
-pub struct Array {
-    shape: Vec<usize>,
-    encoding: Encoding,
-    bytes: Vec<u8>,
-}
+    use super::*;
 
-impl Array {
-    /// Reads a `.npy` or IDX file; the elements of IDX are pixels, to be multiplied with `scale`.
-    pub fn load(path: &Path, scale: f32) -> Result<Self> {
-        let bytes = read(path)?;
-        let array = match idx::detect(&bytes) {
-            true => idx::read(&bytes).map(|(shape, bytes)| {
-                let encoding = Encoding { dtype: Dtype::U8, scale: Some(scale) };
-                Self { shape, encoding, bytes }
-            }),
-            false => Self::from_npy(&bytes),
-        };
-        array.with_context(|| path.display().to_string())
+    fn files(names: &[&'static str], arguments: &[&str]) -> Result<Vec<String>> {
+        let mut graph = Model::graph("inputs");
+        let inputs = names.iter().map(|&name| graph.input(name, TensorType::f32(1)));
+        let inputs: Vec<_> = inputs.collect::<Result<_, _>>()?;
+        let y = graph.layer("y", Softmax, &[inputs[0]])?;
+        graph.output(y);
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.to_string()).collect();
+        let files = input_files(&graph.build()?, &arguments)?;
+        Ok(files.iter().map(|file| file.display().to_string()).collect())
     }
 
-    /// Reads the bytes of a `.npy` file.
-    pub fn from_npy(file: &[u8]) -> Result<Self> {
-        let mut reader = npy::Reader::new(file, file.len() as u64)?;
-        let encoding = Encoding { dtype: reader.dtype(), scale: None };
-        // No more than the file has: the reader checked.
-        let mut bytes = vec![0; reader.shape().iter().product::<usize>() * encoding.dtype.size()];
-        reader.read(&mut bytes)?;
-        Ok(Self { shape: reader.shape().to_vec(), encoding, bytes })
-    }
-
-    /// The rows as a model's input.
-    pub fn rows(&self, to: &TensorType) -> Result<Values<'static>> {
-        batch::rows_of(&self.shape, to.width)?;
-        self.encoding.rows(&self.bytes, to, 0)
-    }
-
-    /// One number for each of `rows` rows: classes, or what a regression should answer.
-    pub fn labels(&self, rows: usize) -> Result<Vec<f64>> {
-        let labels = self.encoding.dtype.decode(&self.bytes, |x| x);
-        ensure!(
-            labels.len() == rows && self.shape.first() == Some(&rows),
-            "labels of shape {:?} for {rows} rows",
-            self.shape
-        );
-        Ok(labels)
+    #[test]
+    fn files_find_their_inputs() {
+        for (names, arguments, expected) in [
+            (&["x"][..], &["f"][..], &["f"][..]),
+            (&["x"], &["x=f"], &["f"]),
+            (&[""], &["x=f"], &["x=f"]),
+            (&["x"], &["=f"], &["=f"]),
+            (&["x", "y"], &["f", "g"], &["f", "g"]),
+            (&["x", "y"], &["y=f", "x=g"], &["g", "f"]),
+            (&["x", "y"], &["y=f", "g"], &["g", "f"]),
+            (&["x", ""], &["x=a=b", "g"], &["a=b", "g"]),
+        ] {
+            assert_eq!(files(names, arguments).unwrap(), expected, "{names:?} {arguments:?}");
+        }
+        for (arguments, expected) in [
+            (&["f"][..], "too few"),
+            (&["f", "g", "h"], "\"h\" is left over"),
+            (&["x=f", "x=g"], "two files for the input \"x\""),
+        ] {
+            let error = files(&["x", "y"], arguments).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
     }
 }

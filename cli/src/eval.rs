@@ -8,8 +8,9 @@ use serde::Serialize;
 use signfold::{Element, Model};
 
 use crate::args::{self, EngineArgs};
+use crate::array::Array;
 use crate::batch;
-use crate::data::{self, Array};
+use crate::data;
 use crate::metrics::{Metrics, argmax};
 use crate::report::{self, Report, grouped};
 use crate::timing;
@@ -38,15 +39,18 @@ static TEST_SETS: [(usize, &[u8], &[u8]); 2] = [
 pub struct Args {
     /// The model [default: a built-in network for handwritten digits]
     model: Option<PathBuf>,
-    /// Test rows: a .npy array, or IDX images as MNIST has them, also as .gz
+    /// Test rows: a .npy, .npz or .csv array, or IDX images as MNIST has them, also as .gz
     #[arg(long, value_name = "FILE", requires_all = ["labels", "model"])]
     inputs: Option<PathBuf>,
-    /// A class or a number for each row: .npy, or IDX labels, also as .gz
+    /// A class or a number for each row: an array, or IDX labels, also as .gz
     #[arg(long, value_name = "FILE", requires = "inputs")]
     labels: Option<PathBuf>,
     /// What to multiply the pixels of IDX images with [default: 1/255]
     #[arg(long, value_name = "S", value_parser = args::positive)]
     scale: Option<f32>,
+    /// The output to test, of a model with several: its name or its number [default: the first]
+    #[arg(long, value_name = "NAME", requires = "model")]
+    output: Option<String>,
     #[command(flatten)]
     engine: EngineArgs,
     /// Print JSON
@@ -87,6 +91,8 @@ pub fn run(args: &Args) -> Result<()> {
     };
     let path = args.model.as_deref().unwrap_or(Path::new("built-in model"));
     let model = data::model(&bytes, path)?;
+    let model =
+        single(model, args.output.as_deref()).with_context(|| path.display().to_string())?;
     let (inputs, labels) = test_set(args, &model)?;
 
     let values = inputs.rows(&model.input()).context("inputs")?;
@@ -96,10 +102,12 @@ pub fn run(args: &Args) -> Result<()> {
     let labels = labels.labels(rows)?;
 
     let engine = args.engine.engine(&model)?;
-    let mut scratch = batch::scratch(&engine, &model, rows);
-    let mut outputs = batch::zeros(model.output(), rows)?;
-    let mut call =
-        || Ok(engine.run(batch::input(&values)?, batch::output(&mut outputs)?, &mut scratch)?);
+    let mut scratch = batch::scratch(&engine, rows);
+    let of_outputs = batch::output_types(&model);
+    let mut outputs = batch::room(&of_outputs, rows)?;
+    let mut places = batch::places(&mut outputs, &of_outputs, 0..rows)?;
+    let values = [values];
+    let mut call = || Ok(engine.run_all(&values, &mut places, &mut scratch)?);
     call()?;
     let bar = report::progress(1, args.json);
     bar.set_message("measuring");
@@ -112,11 +120,26 @@ pub fn run(args: &Args) -> Result<()> {
             kernel: engine.kernel().name(),
             threads: engine.threads(),
             rows,
-            metrics: metrics(&model, &batch::reals(&outputs, &model.output())?, &labels)?,
+            metrics: metrics(&model, &batch::reals(&outputs[0], &model.output())?, &labels)?,
             rows_per_second: rows as f64 / seconds,
         },
         args.json,
     )
+}
+
+/// The model with one output, the one of this name or number, or the first. It must have one input.
+fn single<'a>(model: Model<'a>, output: Option<&str>) -> Result<Model<'a>> {
+    let inputs = model.inputs().len();
+    ensure!(inputs == 1, "only models with one input can be tested, this one has {inputs}");
+    let names: Vec<&str> = model.outputs().iter().map(|&id| model.tensor_name(id)).collect();
+    let at = match output {
+        None => 0,
+        Some(wanted) => (names.iter().position(|name| *name == wanted))
+            .or_else(|| wanted.parse().ok().filter(|&at| at < names.len()))
+            .with_context(|| format!("there is no output {wanted:?}: the outputs are {names:?}"))?,
+    };
+    let output = model.outputs()[at];
+    Ok(if names.len() == 1 { model } else { model.with_outputs(&[output])? })
 }
 
 /// The inputs and labels that the arguments name, or built-in ones that fit.
@@ -137,7 +160,8 @@ fn metrics(model: &Model<'_>, outputs: &[f64], labels: &[f64]) -> Result<Metrics
     let output = model.output();
     if output.element == Element::Index {
         let answers: Vec<usize> = outputs.iter().map(|&class| class as usize).collect();
-        let classes = model.layers().last().map_or(0, |(_, input, _)| input.width);
+        let node = model.nodes().find(|node| node.output == model.outputs()[0]);
+        let classes = node.map_or(0, |node| model.tensor_type(node.inputs[0]).width);
         return Metrics::classification(&answers, labels, classes);
     }
     if output.width == 1 {

@@ -29,6 +29,8 @@ pub enum Limit {
     Instructions,
     /// The instructions of a kernel's products that meet by a maximum.
     Maxima,
+    /// The instructions of a kernel's products of real numbers.
+    Floats,
     /// Reading from this level of memory.
     Memory(usize),
 }
@@ -56,7 +58,7 @@ impl Limits {
     /// How users know a limit.
     pub fn name(&self, limit: Limit) -> &'static str {
         match limit {
-            Limit::Instructions | Limit::Maxima => "instructions",
+            Limit::Instructions | Limit::Maxima | Limit::Floats => "instructions",
             Limit::Memory(level) => self.memory.levels[level].name,
         }
     }
@@ -95,6 +97,7 @@ impl Limits {
             Limit::Memory(level) => return self.memory.reader(level),
             Limit::Instructions => Kernel::peak,
             Limit::Maxima => Kernel::max_peak,
+            Limit::Floats => Kernel::float_peak,
         };
         Ok(Call {
             units: peak(kernel, ROUNDS) as f64,
@@ -124,6 +127,8 @@ struct Peak {
     gmacs: f64,
     /// Billions of products per second that meet by a maximum.
     maxima: f64,
+    /// Billions of products of real numbers per second that are summed.
+    floats: f64,
 }
 
 #[derive(Serialize)]
@@ -145,8 +150,9 @@ pub fn run(budget: Duration, json: bool) -> Result<()> {
         bar.set_message(kernel.name());
         let gmacs = limits.rate(Limit::Instructions, kernel)? / 1e9;
         let maxima = limits.rate(Limit::Maxima, kernel)? / 1e9;
+        let floats = limits.rate(Limit::Floats, kernel)? / 1e9;
         let technique = technique(kernel.technique());
-        peaks.push(Peak { name: kernel.name(), technique, gmacs, maxima });
+        peaks.push(Peak { name: kernel.name(), technique, gmacs, maxima, floats });
         bar.inc(1);
     }
     let mut memory = Vec::new();
@@ -186,10 +192,12 @@ fn cpu() -> String {
 
 impl Report for Measured {
     fn text(&self) -> String {
-        let mut kernels = report::table(["kernel", "technique", "GMAC/s", "max + min G/s"]);
+        let mut kernels =
+            report::table(["kernel", "technique", "GMAC/s", "max + min G/s", "f32 G/s"]);
         for peak in &self.kernels {
-            let [gmacs, maxima] = [peak.gmacs, peak.maxima].map(|rate| format!("{rate:.1}"));
-            kernels.add_row([peak.name, peak.technique, &gmacs, &maxima]);
+            let rates = [peak.gmacs, peak.maxima, peak.floats];
+            let [gmacs, maxima, floats] = rates.map(|rate| format!("{rate:.1}"));
+            kernels.add_row([peak.name, peak.technique, &gmacs, &maxima, &floats]);
         }
         let mut memory = report::table(["memory", "holds", "measured in", "GB/s"]);
         for level in &self.memory {

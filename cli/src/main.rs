@@ -6,19 +6,19 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod array;
 mod batch;
 mod bench;
 mod bound;
+mod compare;
 mod data;
 mod eval;
-mod idx;
 mod inspect;
 mod kernels;
 mod limits;
 mod listing;
 mod memory;
 mod metrics;
-mod npy;
 mod output;
 mod profile;
 mod quantize;
@@ -49,6 +49,7 @@ enum Command {
     Bench(bench::Args),
     Verify(verify::Args),
     Quantize(quantize::Args),
+    Compare(compare::Args),
 }
 
 fn main() -> ExitCode {
@@ -60,6 +61,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Quantize(args) => quantize::run(&args),
+        Command::Compare(args) => compare::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
 use signfold::{Engine, Model, Values};
 
@@ -55,16 +55,22 @@ struct Step {
 pub fn measure(
     model: &Model<'_>,
     engine: &Engine,
-    inputs: Values<'_>,
+    inputs: &[Values<'_>],
     budget: Duration,
     limits: &mut Limits,
 ) -> Result<Profile> {
-    let rows = inputs.len() / model.input().width;
-    let bounds = bound::steps(engine, rows, batch::is_whole(model), limits)?;
-    let mut outputs = batch::zeros(model.output(), rows)?;
-    let mut scratch = batch::scratch(engine, model, rows);
+    let (of_inputs, of_outputs) = (batch::input_types(model), batch::output_types(model));
+    let ([input], [_]) = (inputs, &of_outputs[..]) else {
+        let (inputs, outputs) = (of_inputs.len(), of_outputs.len());
+        bail!("a profile is of one input and one output, this model has {inputs} and {outputs}");
+    };
+    let rows = input.len() / of_inputs[0].width;
+    let bounds = bound::steps(engine, rows, engine.whole_batch(), limits)?;
+    let mut outputs = batch::room(&of_outputs, rows)?;
+    let mut scratch = batch::scratch(engine, rows);
     let mut profile = |repeats| {
-        let (input, output) = (batch::input(&inputs)?, batch::output(&mut outputs)?);
+        let input = batch::rows(inputs, &of_inputs, 0..rows)?.remove(0);
+        let output = batch::places(&mut outputs, &of_outputs, 0..rows)?.remove(0);
         anyhow::Ok(engine.profile(input, output, &mut scratch, repeats)?)
     };
     profile(1)?;

@@ -12,7 +12,8 @@ use signfold_import::{
     WeightScales, quantize,
 };
 
-use crate::data::{self, Array};
+use crate::array::Array;
+use crate::data;
 use crate::output::Output;
 use crate::report::{self, Report, grouped};
 

@@ -54,6 +54,19 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
+/// A number in four digits, more or less.
+pub fn short(number: f64) -> String {
+    let magnitude = number.abs();
+    match magnitude {
+        0.0 => "0".into(),
+        _ if (1e-3..1e5).contains(&magnitude) => {
+            let digits = (3.0 - magnitude.log10().floor()).clamp(0.0, 6.0) as usize;
+            format!("{number:.digits$}")
+        }
+        _ => format!("{number:.2e}"),
+    }
+}
+
 /// Seconds with a unit that fits.
 pub fn time(seconds: f64) -> String {
     match seconds {
@@ -85,6 +98,24 @@ pub fn grouped(number: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn numbers_are_short() {
+        for (number, text) in [
+            (0.0, "0"),
+            (-0.0, "0"),
+            (1.0, "1.000"),
+            (-12.3456, "-12.35"),
+            (99_999.0, "99999"),
+            (123_456.0, "1.23e5"),
+            (0.00123456, "0.001235"),
+            (0.000123456, "1.23e-4"),
+            (f64::NEG_INFINITY, "-inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(short(number), text);
+        }
+    }
 
     #[test]
     fn thousands_are_set_apart() {

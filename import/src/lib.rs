@@ -26,10 +26,13 @@
 #![forbid(unsafe_code)]
 
 mod calibrate;
+mod compare;
 mod description;
+mod file;
 mod float;
 mod imported;
 mod max;
+pub mod onnx;
 mod quantize;
 mod range;
 mod report;
@@ -37,6 +40,10 @@ mod safetensors;
 pub mod tflite;
 mod weights;
 
+pub use compare::{
+    Comparison, Difference, MAX_POINTS, Matching, OutputComparison, TensorComparison, compare,
+};
+pub use file::{Format, ImportOptions, MAX_FILE_BYTES, read_file};
 pub use float::{FloatDense, FloatLayer, FloatNet};
 pub use imported::Imported;
 pub use max::FloatMax;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::{Engine, Scratch, Stage};
 use crate::error::Result;
+use crate::step::ProductKind;
 use crate::tensor::{Output, Values};
 
 /// What an engine executes for a layer, or for a part of one; see [`Engine::steps`].
@@ -14,8 +15,8 @@ pub struct StepInfo {
     pub name: String,
     /// Multiplications per row.
     pub products: usize,
-    /// Whether the products meet by a maximum, not by a sum: another limit is theirs.
-    pub by_maximum: bool,
+    /// What becomes of the products; each kind has a limit of its own.
+    pub product_kind: ProductKind,
     /// Bytes of packed weights, which each chunk of rows reads once.
     pub weight_bytes: usize,
     /// Bytes of an input row; of one of each input, if there are several.
@@ -31,7 +32,7 @@ impl Engine {
         self.stages.iter().map(|Stage { step, from, .. }| StepInfo {
             name: step.name(),
             products: step.products(),
-            by_maximum: step.by_maximum(),
+            product_kind: step.product_kind(),
             weight_bytes: step.weight_bytes(),
             input_bytes: from.iter().map(|source| source.row_bytes).sum(),
             output_bytes: step.row_bytes(),

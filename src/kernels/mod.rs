@@ -7,6 +7,7 @@
 mod check;
 pub(crate) mod edges;
 mod exp;
+pub(crate) mod float;
 pub(crate) mod map;
 pub(crate) mod max;
 pub(crate) mod pack;
@@ -115,10 +116,12 @@ pub struct Kernel {
     pub(crate) max_prepare: fn(&[u8], i32, &max::Preparation, usize, &mut [i32]),
     pub(crate) max_products: MaxProducts,
     pub(crate) max_pruned: MaxPruned,
+    pub(crate) float_sums: FloatSums,
     #[cfg(test)]
     exps: fn(&[f32], &mut [f32]),
     peak: fn(usize) -> usize,
     max_peak: fn(usize) -> usize,
+    float_peak: fn(usize) -> usize,
     read: fn(&[i32]) -> i32,
 }
 
@@ -135,6 +138,9 @@ pub(crate) type MaxPruned = fn(
     Range<usize>,
     sum::Epilogue<'_>,
 ) -> u64;
+
+/// Sums of products of real numbers; see [`float::sums`].
+pub(crate) type FloatSums = fn(&float::Packed, Range<usize>, float::Rows<'_>, &mut [f32], usize);
 
 /// Prepares a row; answers what is to be added to its sums.
 pub(crate) type Prepare = fn(&[u8], &mut [u8]) -> i32;
@@ -271,10 +277,12 @@ where
         max_prepare: max::prepare::<P::Vector>,
         max_products: max::products::<P::Vector>,
         max_pruned: max::pruned::<P::Vector>,
+        float_sums: float::sums::<P::Vector>,
         #[cfg(test)]
         exps: exp::exps::<P::Vector>,
         peak: peak::peak::<P>,
         max_peak: max::peak::<P::Vector>,
+        float_peak: float::peak::<P::Vector>,
         read: peak::read::<P::Vector>,
     }
 }
@@ -333,6 +341,11 @@ impl Kernel {
     /// answers how many products that were. A row that leaves early can do with fewer than it has.
     pub fn max_peak(&self, rounds: usize) -> usize {
         (self.max_peak)(rounds)
+    }
+
+    /// The same for products of real numbers that are summed.
+    pub fn float_peak(&self, rounds: usize) -> usize {
+        (self.float_peak)(rounds)
     }
 
     /// Reads `values` with the kernel's own vectors, but for a few at their ends; answers something

@@ -112,7 +112,7 @@ impl<'a> Kind<'a> for Affine<'a> {
             name: "affine".into(),
             inputs: self.width,
             outputs: self.width,
-            cost: 0,
+            products: 0,
             of: self.function(),
         }));
         Ok(())

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::quant::one_nan;
-use crate::step::{PerRow, Rows, RowsMut, Step};
+use crate::step::{PerRow, ProductKind, Rows, RowsMut, Step};
 use crate::tensor::Values;
 
 /// Applies `of` to each row, by naive loops.
@@ -24,8 +24,8 @@ pub(super) struct ByRow<F> {
     pub name: String,
     pub inputs: usize,
     pub outputs: usize,
-    /// For deciding whether threads pay.
-    pub cost: usize,
+    /// Multiplications per row, if the layer has weights.
+    pub products: usize,
     pub of: F,
 }
 
@@ -44,8 +44,16 @@ impl<F: Fn(&[f32], &mut [f32]) + Send + Sync> Step for ByRow<F> {
         4 * self.outputs
     }
 
+    fn products(&self) -> usize {
+        self.products
+    }
+
+    fn product_kind(&self) -> ProductKind {
+        ProductKind::Float
+    }
+
     fn cost(&self) -> usize {
-        self.cost
+        self.products // one by one
     }
 
     fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {

@@ -1,23 +1,21 @@
 //! Dense layers of real numbers.
 //!
 //! A sum of real numbers depends on its order, so the order is part of the definition: one input after
-//! the other. Lanes of vectors are therefore outputs:
-//! ```text
-//! for each panel of 16 outputs          (weights packed [panel][input][output])
-//!   for each tile of 4 rows
-//!     for each input: all sums += x * w
-//! ```
+//! the other.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use super::by_row::{self, check_finite, check_width};
 use super::edges::expect_f32;
 use super::{Kind, Place};
 use crate::error::{Error, Result};
+use crate::kernels::Kernel;
+use crate::kernels::float::{self, Packed};
 use crate::pack::WeightLayout;
 use crate::quant::one_nan;
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{PerRow, Rows, RowsMut, Step};
+use crate::step::{Own, PerRow, ProductKind, Rows, RowsMut, SplitStep, Step};
 use crate::tensor::{TensorType, Values};
 
 /// A dense layer of real numbers: `output[n] = sum over k of input[k] * weight[n][k], + bias[n]`.
@@ -160,110 +158,77 @@ impl<'a> Kind<'a> for FloatDense<'a> {
         Ok(by_row::reference(values[0], (self.inputs, self.outputs), of))
     }
 
-    fn compile(&self, _: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
-        let (inputs, panels) = (self.inputs, self.outputs.div_ceil(PANEL));
-        let mut packed = vec![[0.0; PANEL]; panels * inputs];
-        for n in 0..self.outputs {
-            let panel = &mut packed[n / PANEL * inputs..][..inputs];
-            for (weights, &w) in panel.iter_mut().zip(self.row(n)) {
-                weights[n % PANEL] = w;
-            }
-        }
-        let bias = self.bias.clone().map(Cow::into_owned);
-        steps.push(Box::new(FloatDenseStep { inputs, outputs: self.outputs, packed, bias }));
+    fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
+        let kernel = place.kernel;
+        let packed = Packed::new(&self.weights, self.inputs, self.bias.as_deref(), kernel.lanes());
+        steps.push(Box::new(FloatDenseStep { kernel, packed }));
         Ok(())
     }
 }
 
-/// Outputs that are computed together.
-const PANEL: usize = 16;
-
-/// Rows that are computed together.
-const ROWS: usize = 4;
-
 #[derive(Debug)]
 struct FloatDenseStep {
-    inputs: usize,
-    outputs: usize,
-    /// `[panel][input][output]`; what lacks in the last panel is 0.
-    packed: Vec<[f32; PANEL]>,
-    bias: Option<Vec<f32>>,
-}
-
-impl FloatDenseStep {
-    /// The sums of a panel, for some rows.
-    fn sums<const R: usize>(&self, panel: usize, rows: [&[f32]; R]) -> [[f32; PANEL]; R] {
-        let weights = &self.packed[panel * self.inputs..][..self.inputs];
-        let rows = rows.map(|row| &row[..self.inputs]);
-        let mut sums = [[0.0; PANEL]; R];
-        for (k, weights) in weights.iter().enumerate() {
-            for (sums, row) in sums.iter_mut().zip(rows) {
-                for (sum, w) in sums.iter_mut().zip(weights) {
-                    *sum += row[k] * w;
-                }
-            }
-        }
-        sums
-    }
-
-    fn finish(&self, panel: usize, sums: &[f32; PANEL], out: &mut [f32]) {
-        let first = panel * PANEL;
-        let out = &mut out[first..self.outputs.min(first + PANEL)];
-        match &self.bias {
-            Some(bias) => {
-                for ((out, sum), bias) in out.iter_mut().zip(sums).zip(&bias[first..]) {
-                    *out = one_nan(sum + bias);
-                }
-            }
-            None => {
-                for (out, sum) in out.iter_mut().zip(sums) {
-                    *out = one_nan(*sum);
-                }
-            }
-        }
-    }
+    kernel: &'static Kernel,
+    packed: Packed,
 }
 
 impl Step for FloatDenseStep {
     fn name(&self) -> String {
-        format!("float dense {}x{}", self.inputs, self.outputs)
+        format!("float dense {}x{}", self.packed.inputs(), self.packed.outputs())
     }
 
     fn row_bytes(&self) -> usize {
-        4 * self.outputs
+        4 * self.packed.outputs()
+    }
+
+    fn products(&self) -> usize {
+        self.packed.inputs() * self.packed.outputs()
+    }
+
+    fn product_kind(&self) -> ProductKind {
+        ProductKind::Float
     }
 
     fn cost(&self) -> usize {
-        // A multiplication and an addition for 4 outputs.
-        self.packed.len() * (PANEL / 4) * 2
+        // A multiplication and an addition.
+        2 * (self.packed.bytes() / 4 / self.kernel.lanes())
     }
 
     fn weight_bytes(&self) -> usize {
-        size_of_val(&self.packed[..])
+        self.packed.bytes()
     }
 
-    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let Rows { bytes, stride, count } = inputs[0];
-        let x: &[f32] = bytemuck::cast_slice(bytes);
-        let row = |i: usize| &x[i * (stride / 4)..];
-        let out_stride = output.stride / 4;
-        let out: &mut [f32] = bytemuck::cast_slice_mut(output.bytes);
-        for panel in 0..self.outputs.div_ceil(PANEL) {
-            let mut at = 0;
-            while at < count {
-                if count - at >= ROWS {
-                    let rows = core::array::from_fn(|r| row(at + r));
-                    for (r, sums) in self.sums::<ROWS>(panel, rows).iter().enumerate() {
-                        self.finish(panel, sums, &mut out[(at + r) * out_stride..]);
-                    }
-                    at += ROWS;
-                } else {
-                    let [sums] = self.sums(panel, [row(at)]);
-                    self.finish(panel, &sums, &mut out[at * out_stride..]);
-                    at += 1;
-                }
-            }
-        }
+    fn split(&self) -> Option<&dyn SplitStep> {
+        (self.panels() > 1).then_some(self)
+    }
+
+    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, per_row: &mut PerRow) -> Result<()> {
+        self.run_all(inputs[0], output, per_row);
         Ok(())
+    }
+}
+
+impl SplitStep for FloatDenseStep {
+    fn panels(&self) -> usize {
+        self.packed.outputs().div_ceil(self.packed.panel())
+    }
+
+    fn bytes_of(&self, panels: Range<usize>) -> Range<usize> {
+        let output = |panel: usize| (panel * self.packed.panel()).min(self.packed.outputs());
+        4 * output(panels.start)..4 * output(panels.end)
+    }
+
+    fn run_panels(
+        &self,
+        input: Rows<'_>,
+        output: RowsMut<'_>,
+        _: &PerRow,
+        _: &mut Own,
+        panels: Range<usize>,
+    ) {
+        let Rows { bytes, stride, count } = input;
+        let rows = float::Rows { values: bytemuck::cast_slice(bytes), stride: stride / 4, count };
+        let out = bytemuck::cast_slice_mut(output.bytes);
+        (self.kernel.float_sums)(&self.packed, panels, rows, out, output.stride / 4);
     }
 }

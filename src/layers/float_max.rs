@@ -241,7 +241,7 @@ impl<'a> Kind<'a> for FloatMax<'a> {
             name: format!("float {} {inputs}x{outputs}", self.aggregate.name()),
             inputs,
             outputs,
-            cost: inputs * outputs,
+            products: self.weight_count(),
             of: move |row: &[f32], out: &mut [f32]| layer.apply(row, out),
         }));
         Ok(())

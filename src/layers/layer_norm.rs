@@ -119,7 +119,7 @@ impl<'a> Kind<'a> for LayerNorm<'a> {
             name: "layer norm".into(),
             inputs: self.width(),
             outputs: self.width(),
-            cost: 0,
+            products: 0,
             of: move |row: &[f32], out: &mut [f32]| layer.apply(row, out),
         }));
         Ok(())

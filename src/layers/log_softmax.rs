@@ -39,7 +39,7 @@ impl Kind<'_> for LogSoftmax {
             name: "log softmax".into(),
             inputs: width,
             outputs: width,
-            cost: 0,
+            products: 0,
             of: log_softmax,
         }));
         Ok(())

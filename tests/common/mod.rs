@@ -5,10 +5,15 @@
 
 pub mod forge;
 mod random;
+mod random_float;
 
 pub use forge::seal;
 pub use random::{
     AGGREGATES, extreme_input, random_input, random_max_product, random_model, random_params,
+};
+pub use random_float::{
+    random_affine, random_float_activation, random_float_dense, random_float_layer,
+    random_float_max, random_layer_norm,
 };
 use signfold::layers::{Activation, Bias, Dense, DenseInput, DenseOutput, Layer, Quantize};
 use signfold::quant::{Int8, QuantParams, Rounding};

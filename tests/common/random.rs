@@ -7,21 +7,26 @@ use signfold::layers::{
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Element, Model, TensorType, Values, WeightLayout};
 
-use super::Rng;
+use super::{Rng, random_float_activation, random_float_layer};
 
-/// A model of one to five layers, whose 8-bit numbers clamp less often than not. Over 200 seeds,
+/// A model of one to eight layers, whose 8-bit numbers clamp less often than not. Over 200 seeds,
 /// every kind of layer and every option occurs; `tests/coverage.rs` checks that.
 pub fn random_model(seed: u64) -> Model<'static> {
     let rng = &mut Rng::new(seed);
     let width = random_width(rng);
-    let input = match rng.below(3) {
-        0 => TensorType::f32(width),
-        _ => TensorType::int8(width, random_params(rng)),
+    let input = match rng.one_in(2) {
+        true => TensorType::f32(width),
+        false => TensorType::int8(width, random_params(rng)),
     };
     let mut model = Model::builder(format!("random {seed}"), input);
     let mut at = input;
-    for _ in 0..rng.below(5) + 1 {
-        let layer = random_layer(rng, &at);
+    let mut logarithms = false;
+    for _ in 0..rng.below(8) + 1 {
+        let layer = match logarithms && rng.one_in(2) {
+            true => Pointwise { activation: Activation::Exp, output: None }.into(),
+            false => random_layer(rng, &at),
+        };
+        logarithms = matches!(layer, Layer::LogSoftmax(_));
         at = output_of(&layer, &at);
         model = model.layer(layer);
         if at.element == Element::Index {
@@ -111,19 +116,24 @@ fn random_clamp(rng: &mut Rng) -> Activation {
 }
 
 fn random_activation(rng: &mut Rng) -> Activation {
-    match rng.below(9) {
+    match rng.below(20) {
         0 => Activation::LeakyRelu { alpha: rng.float(-1.5, 0.5) },
         1 => Activation::Tanh,
         2 => Activation::Sigmoid,
         3 => Activation::Gelu,
         4 => Activation::GeluTanh,
-        _ => random_clamp(rng),
+        5..=9 => random_clamp(rng),
+        _ => random_float_activation(rng),
     }
 }
 
 /// A layer that takes `input`; half of them have weights, and of these a third are max-product
 /// layers.
 fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
+    if input.element == Element::F32 && rng.one_in(3) {
+        let outputs = random_width(rng);
+        return random_float_layer(rng, input.width, outputs);
+    }
     match rng.below(6) {
         0..=1 => return random_dense(rng, input).into(),
         2 => {
@@ -132,8 +142,13 @@ fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
         }
         _ => {}
     }
-    let pointwise =
-        |rng: &mut Rng, output| Pointwise { activation: random_activation(rng), output };
+    let pointwise = |rng: &mut Rng, output: Option<QuantParams>| {
+        let activation = match output.is_some() && rng.one_in(12) {
+            true => Activation::Exp, // of real numbers it can be infinite
+            false => random_activation(rng),
+        };
+        Pointwise { activation, output }
+    };
     match (input.element, rng.below(8)) {
         (_, 0) => Argmax.into(),
         (Element::F32, 1) => Softmax.into(),

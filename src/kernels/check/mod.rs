@@ -6,6 +6,7 @@
 //! their full ranges.
 
 mod epilogues;
+mod float;
 mod map;
 mod max;
 mod quantize;
@@ -398,6 +399,7 @@ fn the_table_is_sound() {
     for kernel in available() {
         assert!(std::ptr::eq(super::by_name(kernel.name()).expect("it is available"), kernel));
         let (mr, nr, kr) = kernel.tile();
+        assert!(kernel.float_peak(3) >= 3 * kernel.lanes(), "{}: real products", kernel.name());
         assert_eq!(kernel.peak(3), 3 * mr * nr * kr, "{}: products", kernel.name());
         let read = kernel.read(&[1; 1024]);
         assert!((1024 - 144..=1024).contains(&read), "{}: {read} of 1024", kernel.name());

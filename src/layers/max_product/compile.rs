@@ -12,7 +12,7 @@ use crate::kernels::max::{
 use crate::layers::channels::steps::{DynamicQuantizeStep, StepOutput};
 use crate::layers::edges::expect_int8;
 use crate::layers::{DenseInput, EarlyExit, Place};
-use crate::step::{Form, Own, PerRow, Rows, RowsMut, SplitStep, Step};
+use crate::step::{Form, Own, PerRow, ProductKind, Rows, RowsMut, SplitStep, Step};
 
 impl MaxProduct<'_> {
     /// Adds the layer's steps.
@@ -154,8 +154,8 @@ impl Step for MaxStep {
         }
     }
 
-    fn by_maximum(&self) -> bool {
-        true
+    fn product_kind(&self) -> ProductKind {
+        ProductKind::Maximum
     }
 
     fn cost(&self) -> usize {

@@ -1,7 +1,9 @@
 //! NumPy's `.npy` arrays: a short Python dictionary with type, order and shape, then the elements.
 //!
 //! Reads what NumPy writes for arrays of plain numbers. Files may come from anyone: nothing is
-//! allocated before the header has been held against the number of bytes there are.
+//! allocated before the header has been held against the number of bytes there are, and the header
+//! takes one look at each of its bytes. (Parsers of all that Python can write, such as that of the
+//! crate `npyz`, take a time exponential in the depth of brackets.)
 
 use std::io::Read;
 
@@ -76,19 +78,29 @@ dtypes! {
     U64 u64, "<u8";
 }
 
-/// An array being read.
-pub struct Reader<R> {
-    source: R,
-    dtype: Dtype,
-    shape: Vec<usize>,
+/// Whether a file that starts so is such an array.
+pub fn detect(start: &[u8]) -> bool {
+    start.starts_with(MAGIC)
 }
 
-impl<R: Read> Reader<R> {
-    /// Reads the header of a file of `len` bytes.
-    pub fn new(mut source: R, len: u64) -> Result<Self> {
+/// What stands before the elements.
+pub struct Header {
+    /// What the elements are.
+    pub dtype: Dtype,
+    /// The lengths of the array's axes.
+    pub shape: Vec<usize>,
+    /// Bytes of all elements.
+    pub bytes: u64,
+    /// Bytes of the header itself.
+    pub len: u64,
+}
+
+impl Header {
+    /// Reads the header, up to the first element.
+    pub fn read(mut source: impl Read) -> Result<Self> {
         let mut prefix = [0; 8];
         let read = source.read_exact(&mut prefix);
-        ensure!(read.is_ok() && prefix.starts_with(MAGIC), "not a .npy array");
+        ensure!(read.is_ok() && detect(&prefix), "not a .npy array");
         let mut size = [0; 4];
         let size_bytes = match prefix[6] {
             1 => 2,
@@ -101,33 +113,25 @@ impl<R: Read> Reader<R> {
         let mut text = vec![0; size];
         source.read_exact(&mut text).context("the header is cut off")?;
         let text = str::from_utf8(&text).context("the header is not text")?;
-        let (dtype, shape) = Header { rest: text }.parse()?;
-
-        let there = len.saturating_sub((prefix.len() + size_bytes + size) as u64);
-        let wanted = (shape.iter())
+        let (dtype, shape) = Text { rest: text }.parse()?;
+        let bytes = (shape.iter())
             .try_fold(dtype.size(), |product, &n| product.checked_mul(n))
             .with_context(|| format!("an array of shape {shape:?} is too large"))?;
+        let len = (prefix.len() + size_bytes + size) as u64;
+        Ok(Self { dtype, shape, bytes: bytes as u64, len })
+    }
+
+    /// Reads the header of a file of `len` bytes, which are to be its own and those of the elements.
+    pub fn of_file(source: impl Read, len: u64) -> Result<Self> {
+        let header = Self::read(source)?;
+        let (there, bytes) = (len.saturating_sub(header.len), header.bytes);
         ensure!(
-            wanted as u64 == there,
-            "{there} bytes of elements, but shape {shape:?} of {} takes {wanted}",
-            dtype.name()
+            bytes == there,
+            "{there} bytes of elements, but shape {:?} of {} takes {bytes}",
+            header.shape,
+            header.dtype.name()
         );
-        Ok(Self { source, dtype, shape })
-    }
-
-    /// What the elements are.
-    pub fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-
-    /// The lengths of the array's axes.
-    pub fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    /// The next elements, as many as `bytes` has room for.
-    pub fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
-        self.source.read_exact(bytes).context("cannot read elements")
+        Ok(header)
     }
 }
 
@@ -151,11 +155,11 @@ pub fn header(dtype: Dtype, shape: &[usize]) -> Vec<u8> {
 }
 
 /// The dictionary, while it is parsed.
-struct Header<'a> {
+struct Text<'a> {
     rest: &'a str,
 }
 
-impl<'a> Header<'a> {
+impl<'a> Text<'a> {
     fn parse(mut self) -> Result<(Dtype, Vec<usize>)> {
         let (mut dtype, mut order, mut shape) = (None, None, None);
         self.expect("{")?;
@@ -238,8 +242,8 @@ impl<'a> Header<'a> {
 mod tests {
     use super::*;
 
-    fn read(bytes: &[u8]) -> Result<Reader<&[u8]>> {
-        Reader::new(bytes, bytes.len() as u64)
+    fn read(bytes: &[u8]) -> Result<Header> {
+        Header::of_file(bytes, bytes.len() as u64)
     }
 
     fn with_text(text: &str, elements: usize) -> Vec<u8> {
@@ -262,18 +266,18 @@ mod tests {
             let mut file = header(dtype, &shape);
             assert_eq!(file.len() % 64, 0);
             file.resize(file.len() + bytes, 0);
-            let reader = read(&file).unwrap();
-            assert_eq!((reader.dtype(), reader.shape()), (dtype, &shape[..]));
+            let read = read(&file).unwrap();
+            assert_eq!((read.dtype, read.shape), (dtype, shape));
         }
     }
 
     #[test]
     fn headers_are_what_numpy_writes() {
         let written = header(Dtype::F32, &[360, 64]);
-        let numpy = include_bytes!("../../models/data/digits-test-x.npy");
+        let numpy = include_bytes!("../../../models/data/digits-test-x.npy");
         assert_eq!(written, numpy[..128]);
         let written = header(Dtype::U8, &[360]);
-        let numpy = include_bytes!("../../models/data/digits-test-y.npy");
+        let numpy = include_bytes!("../../../models/data/digits-test-y.npy");
         assert_eq!(written, numpy[..128]);
     }
 

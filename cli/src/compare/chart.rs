@@ -1,0 +1,127 @@
+//! Charts as SVG, in the colour of the text around them.
+
+use std::fmt::Display;
+
+use anyhow::{Result, anyhow};
+use plotters::prelude::*;
+use signfold_import::TensorComparison;
+
+/// Bars that a chart has at most.
+pub const MAX_BARS: usize = 60;
+
+/// Characters of a name beside a bar.
+const MAX_NAME: usize = 28;
+
+/// Black stands for the colour of the text, which only the page knows.
+const INK: RGBColor = BLACK;
+
+/// A colour that can be seen on a light and on a dark ground.
+const BAR: RGBColor = RGBColor(66, 133, 244);
+
+const FONT: (&str, i32) = ("sans-serif", 15);
+
+/// The ratio of signal to noise of each tensor; exact ones reach to the end, lighter.
+pub fn bars(tensors: &[&TensorComparison]) -> Result<String> {
+    let ratios: Vec<f64> = tensors.iter().map(|of| of.difference.sqnr_db()).collect();
+    let finite = || ratios.iter().copied().filter(|ratio| ratio.is_finite());
+    let low = finite().fold(0.0, f64::min);
+    let high = finite().fold(10.0, f64::max) * 1.05;
+    let (last, size) = (tensors.len() - 1, (860, 70 + 26 * tensors.len() as u32));
+    draw(size, |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(8)
+            .x_label_area_size(50)
+            .y_label_area_size(220)
+            .build_cartesian_2d(low..high, (0..last).into_segmented())?;
+        // The first one is at the top, where the axis ends.
+        let name = |at: &SegmentValue<usize>| match at {
+            SegmentValue::CenterOf(i) if *i <= last => shortened(&tensors[last - i].name),
+            _ => String::new(),
+        };
+        chart
+            .configure_mesh()
+            .disable_y_mesh()
+            .y_labels(tensors.len())
+            .y_label_formatter(&name)
+            .x_desc("SQNR in dB")
+            .label_style(FONT.into_font().color(&INK))
+            .draw()?;
+        chart.draw_series(ratios.iter().enumerate().map(|(i, &ratio)| {
+            let (end, colour) = match ratio {
+                f64::INFINITY => (high, BAR.mix(0.3)),
+                ratio => (ratio.max(low), BAR.mix(1.0)),
+            };
+            let (from, to) = (SegmentValue::Exact(last - i), SegmentValue::Exact(last - i + 1));
+            let mut bar = Rectangle::new([(0.0, from), (end, to)], colour.filled());
+            bar.set_margin(4, 4, 0, 0);
+            bar
+        }))?;
+        Ok(())
+    })
+}
+
+/// Values of both models against each other; equal ones are on the line.
+pub fn scatter(points: &[(f32, f32)]) -> Result<String> {
+    let points = || {
+        let reals = points.iter().map(|&(a, b)| (f64::from(a), f64::from(b)));
+        reals.filter(|(a, b)| a.is_finite() && b.is_finite())
+    };
+    let all = || points().flat_map(|(a, b)| [a, b]);
+    let (low, high) =
+        all().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
+    let (low, high) = if low < high { (low, high) } else { (-1.0, 1.0) };
+    let room = 0.03 * (high - low);
+    let axis = low - room..high + room;
+    draw((520, 520), |root| {
+        let mut chart = ChartBuilder::on(root)
+            .margin(8)
+            .x_label_area_size(50)
+            .y_label_area_size(80)
+            .build_cartesian_2d(axis.clone(), axis)?;
+        chart
+            .configure_mesh()
+            .x_labels(6)
+            .y_labels(6)
+            .x_desc("A")
+            .y_desc("B")
+            .label_style(FONT.into_font().color(&INK))
+            .draw()?;
+        let equal = PathElement::new([(low, low), (high, high)], INK.mix(0.5));
+        chart.draw_series([equal])?;
+        chart.draw_series(points().map(|point| Circle::new(point, 2, BAR.mix(0.6).filled())))?;
+        Ok(())
+    })
+}
+
+/// Draws on a ground of this size that one can see through.
+fn draw<F>(size: (u32, u32), on: F) -> Result<String>
+where
+    F: FnOnce(&DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), Trouble>,
+{
+    let mut svg = String::new();
+    {
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        on(&root)
+            .and_then(|()| Ok(root.present()?))
+            .map_err(|Trouble(e)| anyhow!("a chart: {e}"))?;
+    }
+    Ok(svg.replace("\"#000000\"", "\"currentColor\""))
+}
+
+/// What the library says if it fails.
+struct Trouble(String);
+
+impl<E: Display> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// A name that fits beside a bar.
+fn shortened(name: &str) -> String {
+    match name.chars().count() {
+        0..=MAX_NAME => name.to_string(),
+        // The end is what tells the names of an exporter apart.
+        count => format!("…{}", name.chars().skip(count - MAX_NAME + 1).collect::<String>()),
+    }
+}
