@@ -25,24 +25,23 @@ pub(super) struct Lowering<'f, 'a> {
     pub dequantized: Vec<Option<usize>>,
     /// Rows of a batch, which the file fixes.
     rows: usize,
-    /// Bytes that constants may still take: they may be shared, but not without end.
+    /// Bytes of constants that may still be read: layers may share some, but not without end.
     pub budget: usize,
 }
 
 pub(super) fn lower(file: &File<'_>, bytes: usize, options: &TfLiteOptions) -> Result<Imported> {
+    let needed = needed(file);
     let mut lowering = Lowering {
         options,
         notes: Vec::new(),
         graph: Model::graph(short(file.name)),
         ids: vec![None; file.tensors.len()],
         dequantized: vec![None; file.tensors.len()],
-        rows: rows(file),
-        // Twice what weights of 16 bits take as `f32`, as much again as slack.
-        budget: bytes.saturating_mul(8),
+        rows: rows(file, &needed),
+        budget: bytes.saturating_mul(4),
         file,
     };
     lowering.inputs()?;
-    let needed = needed(file);
     for (i, operator) in file.operators.iter().enumerate() {
         if needed[i] {
             let place = || format!("operator {i} ({})", operator.name);
@@ -71,8 +70,9 @@ fn needed(file: &File<'_>) -> Vec<bool> {
 
 /// How many rows a batch has: the first dimension, where all that is computed has the same one. Else
 /// an input as a whole is one row.
-fn rows(file: &File<'_>) -> usize {
-    let computed = file.operators.iter().flat_map(|operator| operator.outputs.iter());
+fn rows(file: &File<'_>, needed: &[bool]) -> usize {
+    let operators = file.operators.iter().zip(needed).filter(|(_, needed)| **needed);
+    let computed = operators.flat_map(|(operator, _)| operator.outputs.iter());
     let mut firsts =
         file.inputs.iter().chain(computed).map(|&i| match &file.tensors[i].shape[..] {
             [rows, _, ..] => *rows,
@@ -183,16 +183,20 @@ impl<'f> Lowering<'f, '_> {
         Ok(count / rows)
     }
 
-    /// Elements of a row that lie behind each other in the last dimensions from `axis` on; the row
-    /// must have no other dimension.
+    /// Refuses a tensor whose rows do not lie in the dimensions from `axis` on.
     pub fn expect_row_from(&self, tensor: usize, axis: usize) -> Result<()> {
         let of = &self.file.tensors[tensor];
-        let inner = of.shape.get(axis..).unwrap_or(&[]).iter().product::<usize>();
-        if inner == self.width(of)? {
-            return Ok(());
-        }
-        let message = format!("shape {:?}: only whole rows are supported", of.shape);
-        Err(Error::new(ErrorKind::Unsupported, message).at(self.file.place(tensor)))
+        let read = || {
+            let width = self.width(of)?;
+            match of.shape.get(axis..) {
+                Some(inner @ [_, ..]) if inner.iter().product::<usize>() == width => Ok(()),
+                _ => {
+                    let message = format!("shape {:?}, dimension {axis}", of.shape);
+                    Err(unsupported(format!("{message}: only whole rows are supported")))
+                }
+            }
+        };
+        read().map_err(|e| e.at(self.file.place(tensor)))
     }
 
     /// The name that a tensor has in the model.
@@ -211,5 +215,7 @@ pub(super) fn unsupported(message: impl Into<String>) -> Error {
 
 /// A name as long as a model may have one.
 fn short(name: &str) -> Cow<'static, str> {
-    name[..name.floor_char_boundary(MAX_NAME_BYTES)].to_owned().into()
+    let most = name.len().min(MAX_NAME_BYTES);
+    let end = (0..=most).rev().find(|&end| name.is_char_boundary(end)).unwrap_or(0);
+    name[..end].to_owned().into()
 }
