@@ -22,8 +22,9 @@ pub struct Args {
     json: bool,
 }
 
+/// What a model is.
 #[derive(Serialize)]
-struct Inspection {
+pub struct Inspection {
     name: String,
     bytes: usize,
     inputs: Vec<Tensor>,
@@ -70,7 +71,8 @@ pub fn run(args: &Args) -> Result<()> {
     report::show(&inspect(&model, bytes.len()), args.json)
 }
 
-fn inspect(model: &Model<'_>, bytes: usize) -> Inspection {
+/// Of a model whose file has so many bytes.
+pub fn inspect(model: &Model<'_>, bytes: usize) -> Inspection {
     let tensor = |id| Tensor::of(model.tensor_name(id), model.tensor_type(id));
     let layers: Vec<_> = model.nodes().map(|node| LayerInfo::of(model, &node)).collect();
     let weights = layers.iter().filter_map(|layer| layer.inside.weights());
