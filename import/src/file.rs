@@ -102,7 +102,7 @@ pub fn read_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
             let model = Model::read(&bytes)?.into_owned();
             Ok(Imported { model, notes: Vec::new() })
         }
-        (Format::Safetensors, None) => Err(unsupported("safetensors".into())),
+        (Format::Safetensors, None) => crate::safetensors::read(&bytes),
     }
 }
 
