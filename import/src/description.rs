@@ -225,6 +225,26 @@ fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D
         Sigmoid {},
         Gelu {},
         GeluTanh {},
+        Elu {
+            #[serde(default = "one")]
+            alpha: f32,
+        },
+        HardSigmoid {
+            alpha: f32,
+            beta: f32,
+        },
+        Silu {},
+        HardSwish {},
+        Selu {
+            #[serde(default = "selu_alpha")]
+            alpha: f32,
+            #[serde(default = "selu_gamma")]
+            gamma: f32,
+        },
+        Softplus {},
+        Softsign {},
+        Mish {},
+        Exp {},
     }
 
     let object = match Value::deserialize(from)? {
@@ -248,6 +268,15 @@ fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D
         Named::Sigmoid {} => Activation::Sigmoid,
         Named::Gelu {} => Activation::Gelu,
         Named::GeluTanh {} => Activation::GeluTanh,
+        Named::Elu { alpha } => Activation::Elu { alpha },
+        Named::HardSigmoid { alpha, beta } => Activation::HardSigmoid { alpha, beta },
+        Named::Silu {} => Activation::Silu,
+        Named::HardSwish {} => Activation::HardSwish,
+        Named::Selu { alpha, gamma } => Activation::Selu { alpha, gamma },
+        Named::Softplus {} => Activation::Softplus,
+        Named::Softsign {} => Activation::Softsign,
+        Named::Mish {} => Activation::Mish,
+        Named::Exp {} => Activation::Exp,
     };
     Ok(activation)
 }
@@ -266,4 +295,13 @@ fn one() -> f32 {
 
 fn leak() -> f32 {
     0.01
+}
+
+/// What PyTorch, Keras and ONNX have, as `f32`.
+fn selu_alpha() -> f32 {
+    1.673_263_2
+}
+
+fn selu_gamma() -> f32 {
+    1.050_701
 }
