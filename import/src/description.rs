@@ -237,13 +237,21 @@ fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D
             #[serde(default = "one")]
             alpha: f32,
         },
-        Selu {},
+        HardSigmoid {
+            alpha: f32,
+            beta: f32,
+        },
         Silu {},
-        Mish {},
-        HardSigmoid {},
         HardSwish {},
+        Selu {
+            #[serde(default = "selu_alpha")]
+            alpha: f32,
+            #[serde(default = "selu_gamma")]
+            gamma: f32,
+        },
         Softplus {},
         Softsign {},
+        Mish {},
         Exp {},
     }
 
@@ -269,13 +277,13 @@ fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D
         Named::Gelu {} => Activation::Gelu,
         Named::GeluTanh {} => Activation::GeluTanh,
         Named::Elu { alpha } => Activation::Elu { alpha },
-        Named::Selu {} => Activation::Selu { alpha: 1.673_263_2, gamma: 1.050_701 },
+        Named::HardSigmoid { alpha, beta } => Activation::HardSigmoid { alpha, beta },
         Named::Silu {} => Activation::Silu,
-        Named::Mish {} => Activation::Mish,
-        Named::HardSigmoid {} => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
         Named::HardSwish {} => Activation::HardSwish,
+        Named::Selu { alpha, gamma } => Activation::Selu { alpha, gamma },
         Named::Softplus {} => Activation::Softplus,
         Named::Softsign {} => Activation::Softsign,
+        Named::Mish {} => Activation::Mish,
         Named::Exp {} => Activation::Exp,
     };
     Ok(activation)
@@ -295,4 +303,13 @@ fn one() -> f32 {
 
 fn leak() -> f32 {
     0.01
+}
+
+/// What PyTorch, Keras and ONNX have, as `f32`.
+fn selu_alpha() -> f32 {
+    1.673_263_2
+}
+
+fn selu_gamma() -> f32 {
+    1.050_701
 }

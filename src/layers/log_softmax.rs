@@ -11,8 +11,8 @@ use crate::tensor::{TensorType, Values};
 
 /// Row by row: `(x - max) - ln(sum(exp(x - max)))`.
 ///
-/// In `f32`, with `libm`'s `expf` and `logf`; the sum is that of [`Softmax`](super::Softmax). Infinite
-/// inputs give NaN.
+/// In `f32`, with `libm`'s `expf` and `logf`; the sum is that of [`Softmax`](super::Softmax). An
+/// input of plus infinity gives NaN.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct LogSoftmax;
 
