@@ -6,10 +6,12 @@ mod common;
 use std::collections::BTreeSet;
 
 use common::{
-    assert_same, bits, cases, is_per_tensor, random_graph, random_inputs, run_all, slice,
+    Rng, assert_same, bits, cases, int8_dense, is_per_tensor, random_graph, random_inputs, run_all,
+    slice,
 };
-use signfold::layers::{DenseOutput, EarlyExit, Layer};
-use signfold::{Element, Engine, Model, TensorId, Values, kernels};
+use signfold::layers::{Activation, Combine, CombineOp, DenseOutput, EarlyExit, Layer};
+use signfold::quant::{Int8, QuantParams, Rounding};
+use signfold::{Element, Engine, Model, TensorId, TensorType, Values, kernels};
 
 /// All bits of all values, one list for each.
 fn all_bits(values: &[Values<'_>]) -> Vec<Vec<u32>> {
@@ -91,6 +93,38 @@ fn batches_may_be_cut_anywhere() {
             .map(|(first, second)| [first, second].concat())
             .collect();
         assert_eq!(joined, all_bits(&wanted), "{}, cut at {cut}", model.name());
+    }
+}
+
+/// A network wide enough for threads to share a batch, by rows and by outputs.
+#[test]
+fn threads_change_no_bit() {
+    let params = QuantParams::new(Int8::U8, 0.02, 100).expect("valid parameters");
+    let rng = &mut Rng::new(3);
+    let mut graph = Model::graph("wide");
+    let width = 1500;
+    let x = graph.input("x", TensorType::int8(width, params)).expect("a sound input");
+    let mut at = x;
+    for rule in [Rounding::TfLite, Rounding::Nearest, Rounding::TfLiteReference] {
+        let dense = int8_dense(rng, width, width, Activation::Identity);
+        let dense = dense.output(DenseOutput::Int8(params, rule));
+        let y = graph.layer("", dense, &[at]).expect("a sound layer");
+        let output = Some((params, Rounding::TfLite));
+        let add = Combine { op: CombineOp::Add, activation: Activation::Identity, output };
+        at = graph.layer("", add, &[y, x]).expect("a sound layer");
+        graph.output(y);
+    }
+    graph.output(at);
+    let model = graph.build().expect("a sound graph");
+    for count in [4, 20] {
+        let inputs = random_inputs(&model, count, 4);
+        let wanted = model.reference_all(&inputs).expect("8-bit rows are sound");
+        for threads in 1..=4 {
+            let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
+            let got = run_all(&model, &engine, &inputs, &mut engine.scratch());
+            let what = format!("{count} rows, {threads} threads");
+            assert_all_same(&got.expect("8-bit rows are sound"), &wanted, what);
+        }
     }
 }
 
