@@ -10,11 +10,11 @@ use common::{
     random_float_dense, random_float_max, random_input, random_layer_norm,
 };
 use signfold::layers::{
-    Activation, Aggregate, Argmax, Dense, DenseInput, DenseOutput, Dequantize, LogSoftmax,
-    MaxProduct, Pointwise, Quantize, Softmax,
+    Activation, Aggregate, Argmax, Combine, CombineOp, Concat, Dense, DenseInput, DenseOutput,
+    Dequantize, Layer, LogSoftmax, Lookup, MaxProduct, Pointwise, Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams, Rounding};
-use signfold::{Engine, Model, TensorType, Values, WeightLayout, kernels};
+use signfold::{Engine, Model, TensorId, TensorType, Values, WeightLayout, kernels};
 
 struct Counting;
 
@@ -105,6 +105,34 @@ fn max_layers(input: DenseInput) -> Model<'static> {
     model.build().expect("the layers fit each other")
 }
 
+/// Branches that meet, of real rows and of 8-bit ones, and every rule.
+fn graph() -> Model<'static> {
+    let params = QuantParams::new(Int8::I8, 0.02, 9).expect("valid parameters");
+    let mut graph = Model::graph("graph");
+    let x = graph.input("", TensorType::f32(13)).expect("sound");
+    let mut layer = |layer: Layer<'static>, of: &[TensorId]| {
+        graph.layer("", layer, of).expect("the layers fit each other")
+    };
+    let x = layer(Quantize { output: params }.into(), &[x]);
+    let mut at = x;
+    for rule in Rounding::ALL {
+        let dense = int8_dense(&mut Rng::new(1), 13, 13, Activation::Relu);
+        let y = layer(dense.output(DenseOutput::Int8(params, rule)).into(), &[at]);
+        let output = Some((params, Rounding::TfLite));
+        let add = Combine { op: CombineOp::Add, activation: Activation::Relu, output };
+        at = layer(add.into(), &[y, x]);
+    }
+    let both = layer(Concat { inputs: 2, output: Some(params) }.into(), &[at, x]);
+    let lookup = Lookup::new((-128..=127).rev().collect::<Vec<i8>>(), params);
+    let looked = layer(lookup.expect("256 entries").into(), &[both]);
+    let [a, b] = [both, looked].map(|id| layer(Dequantize.into(), &[id]));
+    let mul = Combine { op: CombineOp::Mul, activation: Activation::Relu6, output: None };
+    let product = layer(mul.into(), &[a, b]);
+    let output = layer(Concat { inputs: 2, output: None }.into(), &[product, a]);
+    graph.output(output);
+    graph.build().expect("a sound graph")
+}
+
 #[test]
 fn the_counter_counts() {
     assert_eq!(calls(|| drop(std::hint::black_box(vec![1_u8; 10]))), 2);
@@ -118,6 +146,7 @@ fn running_allocates_nothing() {
         dynamic_mlp(&[13, 21, 5], DenseInput::PerRow),
         dynamic_mlp(&[13, 21, 5], DenseInput::PerTensor),
         every_layer(),
+        graph(),
     ]);
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod pack;
 mod peak;
 mod portable;
 pub mod reference;
+pub(crate) mod requantize;
 mod rows;
 pub(crate) mod sum;
 mod vector;
@@ -112,6 +113,7 @@ pub struct Kernel {
     pub(crate) argmax_bytes: fn(&[u8], u8) -> u32,
     pub(crate) map: fn(&[f32], &mut [f32], &map::Function),
     pub(crate) look_up: fn(&[u8], &mut [u8], &Table),
+    pub(crate) requantize: fn(&[i32], &mut [u8], &requantize::Requantize),
     pub(crate) softmax: fn(&[f32], &mut [f32]),
     pub(crate) max_prepare: fn(&[u8], i32, &max::Preparation, usize, &mut [i32]),
     pub(crate) max_products: MaxProducts,
@@ -273,6 +275,7 @@ where
         argmax_bytes: rows::argmax_bytes::<P::Vector>,
         map: map::map::<P::Vector>,
         look_up: map::look_up::<P::Vector>,
+        requantize: requantize::requantize::<P::Vector>,
         softmax: exp::softmax::<P::Vector>,
         max_prepare: max::prepare::<P::Vector>,
         max_products: max::products::<P::Vector>,

@@ -193,8 +193,8 @@ impl FixedPoint {
     }
 
     /// `x` times the factor: rounded to the nearest multiple of a power of two, of two the greater,
-    /// then to an integer, of two the one farther from zero. `x` times the power of two must fit
-    /// `i32` where that is greater than 1; else the result is the largest or smallest there is.
+    /// then to an integer, of two the one farther from zero. Where the power of two is greater than
+    /// 1, `x` times it should fit `i32`; if not, the largest or smallest `i32` takes its place.
     /// Source: `MultiplyByQuantizedMultiplier` of TensorFlow Lite, whose two steps are those of
     /// gemmlowp.
     pub fn rounded_twice(self, x: i32) -> i32 {
@@ -219,5 +219,143 @@ impl FixedPoint {
     /// The most that [`FixedPoint::rounded_twice`] takes.
     pub(crate) fn most(self) -> i64 {
         i64::from(i32::MAX) >> self.exponent.max(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::quant::Int8;
+
+    fn fixed(multiplier: i32, exponent: i32) -> FixedPoint {
+        FixedPoint { multiplier, exponent }
+    }
+
+    #[test]
+    fn fixed_point_factors() {
+        let (half, all) = (1 << 30, i32::MAX);
+        let power = |n: i32| f64::from_bits(((1023 + n) as u64) << 52);
+        for (real, wanted) in [
+            (0.5, fixed(half, 0)),
+            (1.0, fixed(half, 1)),
+            (0.75, fixed(3 << 29, 0)),
+            (5.0, fixed(5 << 28, 3)),
+            // Ties go up.
+            (0.5 + power(-32), fixed(half + 1, 0)),
+            (0.5 + 3.0 * power(-32), fixed(half + 2, 0)),
+            (0.5 + power(-33), fixed(half, 0)),
+            // Rounded to the next power of two.
+            (1.0 - power(-33), fixed(half, 1)),
+            (power(-32), fixed(half, -31)),
+            // Too small, too large.
+            (power(-33), fixed(0, 0)),
+            (power(29), fixed(half, 30)),
+            (power(30), fixed(all, 30)),
+            (power(200), fixed(all, 30)),
+        ] {
+            assert_eq!(FixedPoint::new(real), wanted, "{real:e}");
+        }
+    }
+
+    #[test]
+    fn fixed_point_products() {
+        for (real, x, twice, once) in [
+            (0.5, 1, 1, 1),
+            (0.5, -1, 0, 0),
+            (0.5, 3, 2, 2),
+            (0.5, -3, -1, -1),
+            // Rounded to 1/2, then away from zero.
+            (0.25, 1, 1, 0),
+            (0.25, 2, 1, 1),
+            (0.25, -2, -1, 0),
+            (0.25, -6, -2, -1),
+            (0.125, -12, -2, -1),
+            (3.0, 7, 21, 21),
+            (1.0, i32::MAX >> 1, i32::MAX >> 1, i32::MAX >> 1),
+            (1.0, i32::MIN >> 1, i32::MIN >> 1, i32::MIN >> 1),
+            (1e-3, i32::MAX, 2_147_484, 2_147_484),
+            (1e-12, i32::MAX, 0, 0),
+            (1.0 / f64::from(1_u32 << 31), i32::MAX, 1, 1),
+            (1.0 / f64::from(1_u32 << 31), i32::MIN, -1, -1),
+            // Beyond what TensorFlow Lite defines.
+            (4.0, i32::MAX, 1 << 30, i32::MAX),
+            (4.0, i32::MIN, -1 << 30, i32::MIN),
+        ] {
+            let by = FixedPoint::new(real);
+            assert_eq!(by.rounded_twice(x), twice, "{x} times {real}, rounded twice");
+            assert_eq!(by.rounded_once(x), once, "{x} times {real}, rounded once");
+        }
+    }
+
+    #[test]
+    fn whole_numbers_half_away_from_zero() {
+        for (real, whole) in [
+            (0.5, 1),
+            (-0.5, -1),
+            (1.5, 2),
+            (2.5, 3),
+            (-2.5, -3),
+            (0.499_999_999_999_999_94, 0),
+            (-0.499_999_999_999_999_94, 0),
+            (2_147_483_646.5, i32::MAX),
+            (-2_147_483_647.5, i32::MIN),
+        ] {
+            assert_eq!(round_half_away(real), whole, "{real}");
+        }
+    }
+
+    /// One sum under all rules: ties of either sign, with a zero point that is odd.
+    #[test]
+    fn ties() {
+        let results = |sum: i32, zero_point: i32| {
+            Rounding::ALL.map(|rule| {
+                // 1/4
+                let by = Requantizer::new(rule, 0.5, 1.0, 2.0, true);
+                by.apply(sum, -128 - zero_point, 127 - zero_point, zero_point)
+            })
+        };
+        assert_eq!(results(2, 0), [0, 0, 1, 1, 1]);
+        assert_eq!(results(-2, 0), [0, 0, -1, 0, -1]);
+        assert_eq!(results(6, 0), [2, 2, 2, 2, 2]);
+        assert_eq!(results(10, 0), [2, 2, 3, 3, 3]);
+        assert_eq!(results(2, 1), [1, 2, 2, 2, 2]);
+        assert_eq!(results(-2, 1), [1, 0, 0, 1, 0]);
+        assert_eq!(results(1, 0), [0, 0, 1, 0, 0]);
+        assert_eq!(results(10_000, 5), [127; 5]);
+        assert_eq!(results(-10_000, 5), [-128; 5]);
+    }
+
+    /// How a multiplier's parts are rounded: `0.1 * 0.3` is another number in `f32`.
+    #[test]
+    fn multipliers() {
+        let (x, w, y) = (0.1_f32, 0.3_f32, 0.7_f32);
+        let one = FixedPoint::new(f64::from(x * w) / f64::from(y));
+        let each = FixedPoint::new(f64::from(x) * f64::from(w) / f64::from(y));
+        assert_ne!(one, each);
+        let new = |rule, per_output| Requantizer::new(rule, x, w, y, per_output);
+        assert_eq!(new(Rounding::TfLite, false), Requantizer::TfLite(one));
+        assert_eq!(new(Rounding::TfLite, true), Requantizer::TfLite(each));
+        for per_output in [false, true] {
+            let real = f64::from(x) * f64::from(w) / f64::from(y);
+            let reference = Requantizer::TfLiteReference(real);
+            assert_eq!(new(Rounding::TfLiteReference, per_output), reference);
+            let onnx = Requantizer::OnnxReference(x * w / y);
+            assert_eq!(new(Rounding::OnnxReference, per_output), onnx);
+        }
+    }
+
+    #[test]
+    fn bounds_round_as_the_rule_does() {
+        let output = QuantParams::new(Int8::U8, 12.0, 3).expect("valid parameters");
+        for (rule, wanted) in [
+            (Rounding::Nearest, (-2, 0)),
+            (Rounding::OnnxReference, (-2, 0)),
+            (Rounding::TfLite, (-3, 1)),
+            (Rounding::TfLiteSingleRounding, (-3, 1)),
+            (Rounding::TfLiteReference, (-3, 1)),
+        ] {
+            assert_eq!(rule.bounds(&output, (-30.0, 6.0)), wanted, "{rule:?}");
+            assert_eq!(rule.bounds(&output, (f32::NEG_INFINITY, f32::INFINITY)), (-3, 252));
+        }
     }
 }

@@ -4,10 +4,12 @@
 #![allow(dead_code, unused_imports, reason = "each program uses its part")]
 
 pub mod forge;
+mod graphs;
 mod random;
 mod random_float;
 
 pub use forge::seal;
+pub use graphs::{random_graph, random_inputs, run_all};
 pub use random::{
     AGGREGATES, extreme_input, random_input, random_max_product, random_model, random_params,
 };

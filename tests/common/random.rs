@@ -44,10 +44,15 @@ pub fn random_model(seed: u64) -> Model<'static> {
 /// Rows that the model takes: for 8-bit inputs any bytes, for real ones numbers of moderate size;
 /// some of them zeros, too small or too large for a scale, or in the middle of two integers.
 pub fn random_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'static> {
+    random_rows(model.input(), rows, seed)
+}
+
+/// The same for rows of any type.
+pub fn random_rows(of: TensorType, rows: usize, seed: u64) -> Values<'static> {
     const ODD: [f32; 6] = [0.0, -0.0, 1e-40, -1e-40, 300.0, -300.0];
     let rng = &mut Rng::new(seed);
-    let len = rows * model.input().width;
-    match model.input().element {
+    let len = rows * of.width;
+    match of.element {
         Element::Int8(params) => match params.kind() {
             Int8::I8 => rng.vec(len, Rng::i8).into(),
             Int8::U8 => rng.vec(len, |rng| rng.i8() as u8).into(),
@@ -82,7 +87,7 @@ pub fn extreme_input(model: &Model<'_>, rows: usize, seed: u64) -> Values<'stati
 }
 
 /// Mostly narrow; sometimes past the borders of the kernels' tiles.
-fn random_width(rng: &mut Rng) -> usize {
+pub fn random_width(rng: &mut Rng) -> usize {
     match rng.below(4) {
         0 => 1 + rng.below(4),
         1 => rng.pick(&[15, 16, 17, 31, 32, 33, 63, 64, 65]),
@@ -106,7 +111,7 @@ pub fn random_params(rng: &mut Rng) -> QuantParams {
     QuantParams::new(kind, scale, zero_point).expect("a positive scale")
 }
 
-fn random_clamp(rng: &mut Rng) -> Activation {
+pub fn random_clamp(rng: &mut Rng) -> Activation {
     match rng.below(4) {
         0 => Activation::Identity,
         1 => Activation::Relu,
@@ -129,7 +134,7 @@ fn random_activation(rng: &mut Rng) -> Activation {
 
 /// A layer that takes `input`; half of them have weights, and of these a third are max-product
 /// layers.
-fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
+pub fn random_layer(rng: &mut Rng, input: &TensorType) -> Layer<'static> {
     if input.element == Element::F32 && rng.one_in(3) {
         let outputs = random_width(rng);
         return random_float_layer(rng, input.width, outputs);

@@ -10,6 +10,7 @@ mod float;
 mod map;
 mod max;
 mod quantize;
+mod requantize;
 mod rows;
 mod softmax;
 mod sums;

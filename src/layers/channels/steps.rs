@@ -3,10 +3,11 @@
 
 use super::{Bias, Channels, DenseOutput, batch_params, row_params};
 use crate::error::Result;
+use crate::kernels::requantize::Requantize;
 use crate::kernels::sum::Epilogue;
 use crate::kernels::{Kernel, Narrow};
 use crate::layers::edges::{quantizer, refuse_nan};
-use crate::quant::{QuantParams, Requantizer, Rounding, multiplier, select_max, select_min};
+use crate::quant::{QuantParams, Rounding, multiplier, select_max, select_min};
 use crate::step::{Form, PerRow, Rows, RowsMut, Step, map};
 
 /// What an output's integer becomes, for all outputs.
@@ -65,6 +66,7 @@ impl Channels<'_> {
     /// `params` are those of 8-bit inputs.
     pub fn requantize_step(
         &self,
+        kernel: &'static Kernel,
         form: Form,
         params: Option<QuantParams>,
     ) -> Option<RequantizeStep> {
@@ -73,9 +75,11 @@ impl Channels<'_> {
             return None;
         }
         let input = params.expect("validated: 8-bit outputs have 8-bit inputs");
-        let by = |n| self.requantizer(n, rule, input.scale(), output.scale());
-        let by = (0..self.outputs).map(by).collect();
-        Some(RequantizeStep { by, bounds: self.bounds(&output, rule), output, form })
+        let by =
+            (0..self.outputs).map(|n| self.requantizer(n, rule, input.scale(), output.scale()));
+        let to_byte = Form::of(output.kind()).flip ^ form.flip;
+        let by = Requantize::new(by, self.bounds(&output, rule), output.zero_point(), to_byte);
+        Some(RequantizeStep { kernel, by })
     }
 
     /// One value per output, padded with zeros.
@@ -130,15 +134,11 @@ impl StepOutput {
     }
 }
 
-/// Makes 8-bit values of sums, by a rule that the kernels do not have.
+/// Makes 8-bit values of sums, by a rule that epilogues do not have.
 #[derive(Debug)]
 pub(in crate::layers) struct RequantizeStep {
-    /// One for each output.
-    by: Vec<Requantizer>,
-    /// Those of the values, before the zero point is added.
-    bounds: (i32, i32),
-    output: QuantParams,
-    form: Form,
+    kernel: &'static Kernel,
+    by: Requantize,
 }
 
 impl Step for RequantizeStep {
@@ -147,18 +147,13 @@ impl Step for RequantizeStep {
     }
 
     fn row_bytes(&self) -> usize {
-        self.by.len()
+        self.by.outputs()
     }
 
     fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let (min, max) = self.bounds;
-        let (zero_point, shift) = (self.output.zero_point(), self.output.kind().shift());
-        let width = self.by.len();
+        let width = self.by.outputs();
         for (sums, out) in inputs[0].iter::<i32>(width).zip(output.iter::<u8>(width)) {
-            for ((by, &sum), out) in self.by.iter().zip(sums).zip(out) {
-                let value = by.apply(sum, min, max, zero_point) - shift;
-                *out = self.form.byte(value as i8);
-            }
+            (self.kernel.requantize)(sums, out, &self.by);
         }
         Ok(())
     }

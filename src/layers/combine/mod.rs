@@ -7,9 +7,9 @@ use super::channels::{decode_output, encode_output};
 use super::edges::wrong_input;
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
-use crate::quant::{QuantParams, Rounding, select_max, select_min};
+use crate::quant::{QuantParams, Rounding, one_nan, select_max, select_min};
 use crate::record::{RecordReader, RecordWriter};
-use crate::step::{Form, PerRow, Rows, RowsMut, Step};
+use crate::step::{PerRow, Rows, RowsMut, Step};
 use crate::tensor::{Element, TensorType, Values};
 use pairs::Pairs;
 
@@ -155,12 +155,16 @@ impl Kind<'_> for Combine {
 
     fn compile(&self, place: &Place, steps: &mut Vec<Box<dyn Step>>) -> Result<()> {
         let types = [place.inputs[0].of, place.inputs[1].of];
-        let width = types[0].width;
+        let (name, width) = (self.op.name(), types[0].width);
         steps.push(match self.pairs(&types)? {
             None => Box::new(FloatStep { width, of: *self }),
             Some(pairs) => {
-                let forms = [place.inputs[0].form, place.inputs[1].form, place.output_form];
-                Box::new(BytesStep { name: self.op.name(), width, pairs, forms })
+                let [a, b] = [place.inputs[0].form, place.inputs[1].form];
+                let entry = |i: usize| {
+                    let (a, b) = (a.value((i >> 8) as u8), b.value(i as u8));
+                    place.output_form.byte(pairs.apply(a, b))
+                };
+                Box::new(PairStep { name, width, table: (0..1 << 16).map(entry).collect() })
             }
         });
         Ok(())
@@ -173,6 +177,28 @@ struct FloatStep {
     of: Combine,
 }
 
+impl FloatStep {
+    /// Computes each element from those in its place.
+    #[inline(always)]
+    fn each(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, op: impl Fn(f32, f32) -> f32) {
+        let clamp = match self.of.activation {
+            // Its bounds let everything pass, but clamping would make a number of a NaN.
+            Activation::Identity => None,
+            activation => activation.clamp(),
+        };
+        let rows = inputs[0].iter::<f32>(self.width).zip(inputs[1].iter::<f32>(self.width));
+        for ((a, b), out) in rows.zip(output.iter::<f32>(self.width)) {
+            let each = a.iter().zip(b).zip(out);
+            match clamp {
+                None => each.for_each(|((&a, &b), out)| *out = one_nan(op(a, b))),
+                Some((min, max)) => each.for_each(|((&a, &b), out)| {
+                    *out = select_min(select_max(op(a, b), min), max);
+                }),
+            }
+        }
+    }
+}
+
 impl Step for FloatStep {
     fn name(&self) -> String {
         self.of.op.name().into()
@@ -182,27 +208,31 @@ impl Step for FloatStep {
         4 * self.width
     }
 
-    fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let rows = inputs[0].iter::<f32>(self.width).zip(inputs[1].iter::<f32>(self.width));
-        for ((a, b), out) in rows.zip(output.iter::<f32>(self.width)) {
-            for ((&a, &b), out) in a.iter().zip(b).zip(out) {
-                *out = self.of.activation.apply(self.of.op.apply(a, b));
-            }
+    fn run(&self, inputs: &[Rows<'_>], output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
+        // A loop for each: what to do is not asked for each element.
+        match self.of.op {
+            CombineOp::Add => self.each(inputs, output, |a, b| a + b),
+            CombineOp::Sub => self.each(inputs, output, |a, b| a - b),
+            CombineOp::Mul => self.each(inputs, output, |a, b| a * b),
+            CombineOp::Div => self.each(inputs, output, |a, b| a / b),
+            CombineOp::Max => self.each(inputs, output, select_max),
+            CombineOp::Min => self.each(inputs, output, select_min),
         }
         Ok(())
     }
 }
 
+/// Any function of two 8-bit values.
 #[derive(Debug)]
-struct BytesStep {
+struct PairStep {
     name: &'static str,
     width: usize,
-    pairs: Pairs,
-    /// Of both inputs, and of the output.
-    forms: [Form; 3],
+    /// The byte for each pair, that of the first input being the high one. No more than a
+    /// second-level cache holds, and of a network's values most are near each other.
+    table: Vec<u8>,
 }
 
-impl Step for BytesStep {
+impl Step for PairStep {
     fn name(&self) -> String {
         self.name.into()
     }
@@ -212,11 +242,11 @@ impl Step for BytesStep {
     }
 
     fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
-        let [a_form, b_form, form] = self.forms;
+        let table: &[u8; 1 << 16] = self.table[..].try_into().expect("an entry for each pair");
         let rows = inputs[0].iter::<u8>(self.width).zip(inputs[1].iter::<u8>(self.width));
         for ((a, b), out) in rows.zip(output.iter::<u8>(self.width)) {
             for ((&a, &b), out) in a.iter().zip(b).zip(out) {
-                *out = form.byte(self.pairs.apply(a_form.value(a), b_form.value(b)));
+                *out = table[usize::from(a) << 8 | usize::from(b)];
             }
         }
         Ok(())

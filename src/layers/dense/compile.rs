@@ -41,7 +41,7 @@ impl Dense<'_> {
             steps.push(Box::new(PrepareStep { width, row_bytes, prepare, sums }));
         }
         steps.push(Box::new(self.step(place, matrix, form, params)));
-        if let Some(step) = self.channels.requantize_step(place.output_form, params) {
+        if let Some(step) = self.channels.requantize_step(kernel, place.output_form, params) {
             steps.push(Box::new(step));
         }
         Ok(())
