@@ -60,6 +60,11 @@ def gated(b):
     return b.gemm(b.node("Mul", value, gate), 16, CLASSES)
 
 
+def wide(b):
+    """Sums that are not whole in 32 bits of a float."""
+    return b.gemm(b.node("Relu", b.gemm("input", WIDTH, 2048)), 2048, CLASSES)
+
+
 def softmax(b):
     h = b.node("Relu", b.gemm("input", WIDTH, 16))
     return b.node("Softmax", b.gemm(h, 16, CLASSES), axis=-1)
@@ -83,6 +88,7 @@ NETWORKS = dict(
     joined=joined,
     gated=gated,
     softmax=softmax,
+    wide=wide,
     chosen=chosen,
 )
 
