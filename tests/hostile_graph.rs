@@ -117,8 +117,8 @@ fn outputs() {
 #[test]
 fn inputs() {
     for count in [1, 3, 64, u32::MAX] {
-        let message = Model::read(&forged(&file(), header::INPUTS, &count.to_le_bytes()));
-        message.expect_err("the records are shifted");
+        let forged = forged(&file(), header::INPUTS, &count.to_le_bytes());
+        Model::read(&forged).expect_err("the records are shifted");
     }
     let none = forged(&file(), header::INPUTS, &0_u32.to_le_bytes());
     Model::read(&none).expect_err("the records are shifted");
