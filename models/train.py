@@ -6,6 +6,7 @@ below the folder given with --out (by default the folder of this script):
 
     data/*.npy                test and calibration arrays
     float/NAME.safetensors    one file per network, weights in float32
+    float/NAME.onnx           the same network as PyTorch exports it, for those of ONNX
     float/SCORES.json         test score of each float network
 
 Every random choice comes from a fixed seed and training uses one thread, so
@@ -61,6 +62,9 @@ NETWORKS = {
 }
 
 ACTIVATION_NAMES = {nn.Hardtanh: "hardtanh", nn.ReLU: "relu"}
+
+# Networks that are written as ONNX, too.
+ONNX = ["digits-relu"]
 
 # Synthetic regression data.
 REGRESS_SEED = 100
@@ -272,6 +276,17 @@ def export(model, name, path):
     save_file(model.state_dict(), path, metadata={"signfold": text})
 
 
+def export_onnx(model, path):
+    """Write a network for rows of any number as PyTorch's exporter does."""
+    rows = torch.zeros(2, model[0].weight.shape[1])
+    program = torch.onnx.export(model, (rows,), dynamo=True, verbose=False,
+                                input_names=["pixels"], output_names=["logits"],
+                                dynamic_shapes=({0: torch.export.Dim("batch")},))
+    for node in program.model.graph:
+        node.metadata_props.clear()  # paths of this machine, among others
+    program.save(path, external_data=False)
+
+
 def write_score(path, name, result):
     """Set the entry of one network in SCORES.json and keep the others."""
     scores = json.loads(path.read_text()) if path.exists() else {}
@@ -286,6 +301,8 @@ def run(name, out):
     write_data(cfg["data"], data, out / "data")
     model = train(cfg, data)
     export(model, name, out / "float" / f"{name}.safetensors")
+    if name in ONNX:
+        export_onnx(model, out / "float" / f"{name}.onnx")
     result = score(cfg, model, data["test_x"], data["test_y"])
     write_score(out / "float" / "SCORES.json", name, result)
     print(f"{name}: {result['metric']} {result['float']:.4f}")
