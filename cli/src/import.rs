@@ -10,11 +10,10 @@ use signfold::quant::Rounding;
 use signfold::{Model, Values};
 use signfold_import::{ImportOptions, Imported};
 
-use crate::array::Array;
 use crate::inspect::{Inspection, inspect};
 use crate::output::Output;
 use crate::report::{self, Report};
-use crate::{batch, data};
+use crate::{array, batch, data};
 
 /// Make a model of a network that another program has written
 ///
@@ -114,11 +113,7 @@ pub fn run(args: &Args) -> Result<()> {
 fn given(model: &Model<'_>, files: &[String], most: usize) -> Result<Vec<Values<'static>>> {
     ensure!(most > 0, "--golden with --golden-rows 0");
     let types = batch::input_types(model);
-    let mut rows = Vec::new();
-    for (path, of) in data::input_files(model, files)?.iter().zip(&types) {
-        let values = Array::load(path, 1.0 / 255.0)?.rows(of);
-        rows.push(values.with_context(|| path.display().to_string())?);
-    }
+    let rows = array::inputs(model, files)?;
     let counts: Vec<_> = rows.iter().zip(&types).map(|(rows, of)| rows.len() / of.width).collect();
     ensure!(counts.iter().all(|count| *count == counts[0]), "{counts:?} rows for the inputs");
     let first = batch::rows(&rows, &types, 0..most.min(counts[0]))?;

@@ -2,17 +2,17 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::ValueEnum;
 use serde::Serialize;
 use signfold::layers::DenseInput;
-use signfold::{Element, Model, TensorType, Values};
+use signfold::{Model, Values};
 use signfold_import::{
     ActivationRange, Agreement, CalibrationMethod, ImportOptions, LayerReport, QuantizeOptions,
     Quantized, TensorReport, WeightScales, quantize_with,
 };
 
-use crate::array::Array;
+use crate::array;
 use crate::data;
 use crate::output::Output;
 use crate::report::{self, Report, grouped};
@@ -175,19 +175,7 @@ pub fn run(args: &Args) -> Result<()> {
 
 /// The rows of each input; none without files.
 fn rows(net: &Model<'_>, files: &[String]) -> Result<Vec<Values<'static>>> {
-    if files.is_empty() {
-        return Ok(Vec::new());
-    }
-    let rows = |(id, path): (_, PathBuf)| {
-        let of: TensorType = net.tensor_type(id);
-        let rows = Array::load(&path, 1.0 / 255.0)?.rows(&of);
-        match rows.with_context(|| path.display().to_string())? {
-            rows @ Values::F32(_) => Ok(rows),
-            rows if of.element != Element::F32 => Ok(rows),
-            rows => bail!("{}: rows of {}", path.display(), rows.element_name()),
-        }
-    };
-    net.inputs().zip(data::input_files(net, files)?).map(rows).collect()
+    if files.is_empty() { Ok(Vec::new()) } else { array::inputs(net, files) }
 }
 
 #[derive(Serialize)]

@@ -34,6 +34,7 @@ mod quantize;
 pub mod safetensors;
 pub mod tflite;
 mod trace;
+mod values;
 
 pub use agreement::Agreement;
 pub use compare::{

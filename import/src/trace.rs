@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use signfold::{Engine, Error, ErrorKind, Model, Result, Scratch, TensorId, TensorType, Values};
 
-use crate::compare::run::{place, unknown, zeros};
+use crate::values::{place, slice, zeros};
 
 /// About as many bytes does a part take, in all tensors that are looked at.
 const PART_BYTES: usize = 8 << 20;
@@ -26,6 +26,11 @@ impl Trace {
         let engine = Engine::new(&model.with_outputs(tensors)?)?;
         let part = (!engine.whole_batch()).then(|| (PART_BYTES / bytes.max(1)).max(1));
         Ok(Self { scratch: engine.scratch(), engine, types, part })
+    }
+
+    /// Whether all rows belong together.
+    pub fn is_whole(&self) -> bool {
+        self.part.is_none()
     }
 
     /// Rows that go through together, of so many.
@@ -121,14 +126,4 @@ pub(crate) fn first_rows(
     let first =
         |(values, width): (&Values<'_>, usize)| Ok(slice(values, 0..rows * width)?.into_owned());
     inputs.iter().zip(widths).map(first).collect()
-}
-
-fn slice<'v>(values: &'v Values<'_>, range: Range<usize>) -> Result<Values<'v>> {
-    Ok(match values {
-        Values::F32(values) => values[range].into(),
-        Values::I8(values) => values[range].into(),
-        Values::U8(values) => values[range].into(),
-        Values::U32(values) => values[range].into(),
-        other => return Err(unknown(other.element_name())),
-    })
 }

@@ -7,7 +7,7 @@ use signfold::layers::{
     Activation, Argmax, Dense, DenseInput, Dequantize, Pointwise, Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams};
-use signfold::{ErrorKind, Model, TensorType, WeightLayout};
+use signfold::{ErrorKind, Model, TensorType, Values, WeightLayout};
 use signfold_import::{Comparison, MAX_POINTS, Matching, compare};
 
 fn params(scale: f32, zero_point: i32) -> QuantParams {
@@ -51,7 +51,7 @@ fn kind(result: signfold::Result<Comparison>) -> (ErrorKind, String) {
 fn a_model_is_like_itself() {
     let model = real(3);
     let rows = noise(30, 1);
-    let found = compare(&model, &model, &[&rows]).unwrap();
+    let found = compare(&model, &model, &[(&rows[..]).into()]).unwrap();
     assert_eq!((found.rows, found.matching), (10, Matching::Names));
     let names: Vec<_> = found.tensors.iter().map(|of| (&of.name[..], of.kind)).collect();
     assert_eq!(names, [("h", "pointwise"), ("y", "pointwise")], "x is the rows themselves");
@@ -68,7 +68,7 @@ fn numbers_that_are_known() {
     // Steps of 0.25 from 0 to 31.75 - 16 = 15.75, and so on: 0.0625 is rounded away, 100 clipped.
     let h = params(0.25, -64);
     let rows = [0.0625, -1.0, 0.109375, 0.09375];
-    let found = compare(&real(2), &quantized(2, h), &[&rows]).unwrap();
+    let found = compare(&real(2), &quantized(2, h), &[(&rows[..]).into()]).unwrap();
     let of = &found.tensors[0];
     assert_eq!((&of.name[..], of.kind, of.params), ("h", "pointwise", Some(h)));
     let difference = &of.difference;
@@ -84,7 +84,7 @@ fn numbers_that_are_known() {
     // The largest of two zeros is the first.
     assert_eq!(found.outputs[0].same_class, Some(1.0));
     let swapped = [-1.0, 0.0625, 0.109375, 0.09375];
-    let found = compare(&real(2), &quantized(2, h), &[&swapped]).unwrap();
+    let found = compare(&real(2), &quantized(2, h), &[(&swapped).into()]).unwrap();
     assert_eq!(found.outputs[0].same_class, Some(0.5));
 }
 
@@ -93,7 +93,7 @@ fn clipped_values_are_counted() {
     // Reaches to 127 / 2048, the input to 127 / 1024.
     let h = params(1.0 / 2048.0, 0);
     let rows = [0.01, 0.12, 0.0625, 0.062, 0.0621, -3.0];
-    let found = compare(&real(2), &quantized(2, h), &[&rows]).unwrap();
+    let found = compare(&real(2), &quantized(2, h), &[(&rows[..]).into()]).unwrap();
     assert_eq!(found.tensors[0].difference.clipped, Some(2));
     assert_eq!(found.tensors[1].difference.clipped, None);
 }
@@ -102,8 +102,10 @@ fn clipped_values_are_counted() {
 fn long_batches_are_compared_in_parts() {
     let (width, rows) = (4096, 1100);
     let values = noise(width * rows, 3);
-    let whole = compare(&real(width), &quantized(width, params(0.01, -3)), &[&values]).unwrap();
-    let mut parts = compare(&real(width), &quantized(width, params(0.01, -3)), &[&values[..width]]);
+    let whole =
+        compare(&real(width), &quantized(width, params(0.01, -3)), &[(&values).into()]).unwrap();
+    let mut parts =
+        compare(&real(width), &quantized(width, params(0.01, -3)), &[values[..width].into()]);
     let parts = parts.as_mut().unwrap();
     for row in values.chunks_exact(width).skip(1) {
         // Of one row more, the sums go on where they were.
@@ -112,7 +114,7 @@ fn long_batches_are_compared_in_parts() {
             let h = model.tensors().find(|&id| model.tensor_name(id) == "h").unwrap();
             let model = model.with_outputs(&[h]).unwrap();
             match model.reference(&row.into()).unwrap() {
-                signfold::Values::I8(q) => {
+                Values::I8(q) => {
                     q.iter().map(|&q| params(0.01, -3).dequantize(q.into())).collect::<Vec<_>>()
                 }
                 _ => unreachable!(),
@@ -139,7 +141,7 @@ fn layers_without_names_are_found_by_their_places() {
     };
     let (relu, mam) = (unnamed(read("digits-relu")), unnamed(read("digits-mam")));
     let rows = noise(64 * 20, 1);
-    let found = compare(&relu, &mam, &[&rows]).unwrap();
+    let found = compare(&relu, &mam, &[(&rows[..]).into()]).unwrap();
     assert_eq!(found.matching, Matching::Positions);
     let widths: Vec<_> = found.tensors.iter().map(|of| of.width).collect();
     assert_eq!(widths, [64, 128, 64, 10]);
@@ -147,7 +149,7 @@ fn layers_without_names_are_found_by_their_places() {
     assert!(found.tensors.iter().all(|of| of.difference.values == 20 * of.width as u64));
 
     let tanh = unnamed(read("digits-hardtanh"));
-    let found = compare(&relu, &tanh, &[&rows]).unwrap();
+    let found = compare(&relu, &tanh, &[(&rows[..]).into()]).unwrap();
     assert_eq!(found.matching, Matching::Outputs);
     assert_eq!(found.tensors.len(), 1);
     assert!(found.notes[0].contains("3 layers with weights"), "{:?}", found.notes);
@@ -160,12 +162,12 @@ fn classes_are_compared_with_scores() {
     let class = Model::builder("class", TensorType::f32(4)).layer(Argmax).build().unwrap();
     let rows = noise(40, 2);
     for (a, b) in [(&scores, &class), (&class, &scores), (&class, &class)] {
-        let found = compare(a, b, &[&rows]).unwrap();
+        let found = compare(a, b, &[(&rows[..]).into()]).unwrap();
         assert_eq!(found.outputs[0].same_class, Some(1.0));
         assert!(found.tensors.is_empty() && found.outputs[0].points.is_empty());
     }
     let one = Model::builder("one", TensorType::f32(1)).layer(Softmax).build().unwrap();
-    assert_eq!(compare(&one, &one, &[&rows]).unwrap().outputs[0].same_class, None);
+    assert_eq!(compare(&one, &one, &[(&rows[..]).into()]).unwrap().outputs[0].same_class, None);
 }
 
 #[test]
@@ -178,7 +180,7 @@ fn batches_that_are_quantized_together_stay_together() {
     let (whole, single) = (model(DenseInput::PerTensor), model(DenseInput::PerRow));
     // More than an engine's usual room.
     let rows = noise(2 * 100_000, 4);
-    let found = compare(&single, &whole, &[&rows]).unwrap();
+    let found = compare(&single, &whole, &[(&rows[..]).into()]).unwrap();
     assert_eq!(found.rows, 100_000);
     assert!(found.tensors[0].difference.sqnr_db() > 30.0);
 }
@@ -201,7 +203,7 @@ fn several_inputs_and_outputs() {
         graph.build().unwrap()
     };
     let (x, y) = (noise(30, 1), noise(20, 2));
-    let found = compare(&model(false), &model(true), &[&x, &y]).unwrap();
+    let found = compare(&model(false), &model(true), &[(&x).into(), (&y).into()]).unwrap();
     let names: Vec<_> = found.tensors.iter().map(|of| (&of.name[..], of.kind)).collect();
     assert_eq!(names, [("x", "input"), ("a", "pointwise"), ("b", "softmax")]);
     assert!(found.tensors[0].difference.noise > 0.0 && found.tensors[2].difference.noise == 0.0);
@@ -209,28 +211,35 @@ fn several_inputs_and_outputs() {
     assert_eq!(found.outputs.len(), 2);
     assert!(found.notes[0].contains("2 outputs in one, 3 in the other"), "{:?}", found.notes);
     for inputs in [&[&x[..]][..], &[&x, &y[..18]], &[&x[..29], &y], &[&x, &y, &y], &[&[], &[]]] {
-        assert_eq!(kind(compare(&model(false), &model(true), inputs)).0, ErrorKind::Input);
+        let inputs: Vec<Values<'_>> = inputs.iter().map(|&rows| rows.into()).collect();
+        assert_eq!(kind(compare(&model(false), &model(true), &inputs)).0, ErrorKind::Input);
     }
+    // Rows of 8 bits stand for real numbers.
+    let q: Vec<i8> = (-15..15).collect();
+    let found = compare(&model(true), &model(false), &[q.into(), (&y).into()]).unwrap();
+    let names: Vec<_> = found.tensors.iter().map(|of| (&of.name[..], of.kind)).collect();
+    assert_eq!(names, [("x", "input"), ("a", "pointwise"), ("b", "softmax")]);
+    assert!(found.tensors.iter().all(|of| of.difference.noise == 0.0));
 }
 
 #[test]
 fn what_cannot_be_compared_is_said() {
     let rows = noise(6, 1);
-    let (kind_of, message) = kind(compare(&real(3), &real(2), &[&rows]));
+    let (kind_of, message) = kind(compare(&real(3), &real(2), &[(&rows[..]).into()]));
     assert_eq!(kind_of, ErrorKind::Input);
     assert!(message.contains("[3]") && message.contains("[2]"), "{message}");
-    let (_, message) = kind(compare(&real(3), &real(3), &[&[0.0, 1.0, 2.0, 3.0, f32::NAN, 5.0]]));
+    let nan = [0.0, 1.0, 2.0, 3.0, f32::NAN, 5.0];
+    let (_, message) = kind(compare(&real(3), &real(3), &[(&nan).into()]));
     assert!(message.contains("row 1, column 1 is NaN"), "{message}");
-    // Infinite numbers are fine for real layers, but set no scale.
+    // A range that sets no scale.
     let dense = Dense::new(vec![1, 2, 3], WeightLayout::OutIn, 1, 3).unwrap();
     let dynamic = Model::builder("dynamic", TensorType::f32(3))
         .layer(dense.input(DenseInput::PerRow))
         .build()
         .unwrap();
-    let inf = [f32::INFINITY, 0.0, 0.0];
-    let (_, message) = kind(compare(&dynamic, &dynamic, &[&inf]));
-    assert!(message.contains("the first model"), "{message}");
-    let wide = real(3);
-    let (_, message) = kind(compare(&wide, &dynamic, &[&rows]));
+    let far = [f32::MAX, f32::MIN, 0.0];
+    let (_, message) = kind(compare(&real(3), &dynamic, &[(&far).into()]));
     assert!(message.contains("rows of 3 and of 1"), "{message}");
+    let (_, message) = kind(compare(&dynamic, &dynamic, &[(&far).into()]));
+    assert!(message.contains("the first model"), "{message}");
 }

@@ -7,12 +7,12 @@
 
 use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use signfold::quant::{Int8, QuantParams};
-use signfold::{Element, TensorType, Values};
+use signfold::{Element, Model, TensorId, TensorType, Values};
 
 use crate::{batch, data};
 use npy::Dtype;
@@ -146,6 +146,15 @@ impl Array {
         );
         Ok(labels)
     }
+}
+
+/// The rows of each of a model's inputs, of arguments as [`data::assign`] takes them.
+pub fn inputs(model: &Model<'_>, files: &[String]) -> Result<Vec<Values<'static>>> {
+    let rows = |(id, path): (TensorId, PathBuf)| {
+        let rows = Array::load(&path, 1.0 / 255.0)?.rows(&model.tensor_type(id));
+        rows.with_context(|| path.display().to_string())
+    };
+    model.inputs().zip(data::input_files(model, files)?).map(rows).collect()
 }
 
 /// An array that is read part by part: a plain `.npy` file may be larger than memory. Others are in

@@ -5,18 +5,16 @@ mod html;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use comfy_table::CellAlignment;
 use serde::Serialize;
-use signfold::{Element, Model, TensorType, Values};
 use signfold_import::{
     Comparison, ImportOptions, Matching, OutputComparison, TensorComparison, compare,
 };
 
-use crate::array::Array;
 use crate::output::Output;
 use crate::report::{self, Report, grouped, percent, short};
-use crate::{batch, data};
+use crate::{array, data};
 
 /// Compare two forms of a network, layer by layer, on the same rows
 ///
@@ -51,8 +49,7 @@ pub fn run(args: &Args) -> Result<()> {
     let options = ImportOptions { external_data: args.allow_external_data, ..Default::default() };
     let network = |path: &Path| anyhow::Ok(data::network(path, &options)?.model);
     let (a, b) = (network(&args.a)?, network(&args.b)?);
-    let inputs = inputs(&a, &args.input)?;
-    let inputs: Vec<&[f32]> = inputs.iter().map(Vec::as_slice).collect();
+    let inputs = array::inputs(&a, &args.input)?;
     let bar = report::progress(1, args.json);
     bar.set_message("comparing");
     let (a_file, b_file) = (args.a.display().to_string(), args.b.display().to_string());
@@ -66,30 +63,6 @@ pub fn run(args: &Args) -> Result<()> {
         out.finish()?;
     }
     report::show(&found, args.json)
-}
-
-/// The rows of each input, as real numbers.
-fn inputs(model: &Model<'_>, files: &[String]) -> Result<Vec<Vec<f32>>> {
-    let mut rows = Vec::new();
-    for (id, path) in model.inputs().zip(data::input_files(model, files)?) {
-        let of = model.tensor_type(id);
-        rows.push(reals(&path, &of).with_context(|| path.display().to_string())?);
-    }
-    Ok(rows)
-}
-
-/// Rows as they come to the first model. Integers of an 8-bit input's own type stand for what its
-/// scale says, as in `run`; in all other cases numbers are what they are.
-fn reals(path: &Path, of: &TensorType) -> Result<Vec<f32>> {
-    let array = Array::load(path, 1.0 / 255.0)?;
-    if let Element::Int8(_) = of.element {
-        let values = array.rows(of)?;
-        return Ok(batch::reals(&values, of)?.into_iter().map(|x| x as f32).collect());
-    }
-    match array.rows(&TensorType::f32(of.width))? {
-        Values::F32(rows) => Ok(rows.into_owned()),
-        rows => bail!("rows of {} to compare with", rows.element_name()),
-    }
 }
 
 /// What was found, with the names of the files.

@@ -8,21 +8,23 @@
 
 mod difference;
 mod matching;
-pub(crate) mod run;
+mod outputs;
+
+use std::collections::BTreeMap;
 
 use signfold::quant::QuantParams;
-use signfold::{Element, Error, ErrorKind, Model, Result, TensorType};
+use signfold::{Element, Error, ErrorKind, Model, Result, TensorId, TensorType, Values};
 
 pub use difference::Difference;
 use difference::decibels;
 use matching::{Pair, Plan};
-use run::Side;
+use outputs::OutputPair;
+
+use crate::trace::{Rows, Trace, check_rows};
+use crate::values::{reals, slice, typed};
 
 /// Points of an output that [`OutputComparison::points`] holds at most.
 pub const MAX_POINTS: usize = 2000;
-
-/// Bytes of values that are in memory together, where rows do not depend on each other.
-const CHUNK_BYTES: usize = 32 << 20;
 
 /// Bytes that all rows may take where they do depend on each other.
 const MAX_BYTES: usize = 4 << 30;
@@ -103,105 +105,111 @@ impl Comparison {
 /// Runs rows through two models and compares what they compute: tensors of the same name, or of the
 /// same place where there are no names in common, and the outputs by their position.
 ///
-/// `inputs` holds, for each input of the models, its rows of real numbers, one after the other; where a
-/// model takes 8-bit rows they are quantized first.
+/// `inputs` holds rows for each input of the first model. The second one is given the real numbers that
+/// they stand for, quantized where it takes 8-bit rows.
 ///
 /// # Errors
-/// [`ErrorKind::Input`] if the models do not take the same inputs, if these are not whole rows of
+/// [`ErrorKind::Input`] if the models do not take the same inputs, if these are not whole rows of finite
 /// numbers, as many for each input and one at least, or if a model cannot run them, which is named; if
 /// nothing of the models can be compared. [`ErrorKind::Limit`] if a model quantizes whole batches and
 /// this one needs too much memory.
-pub fn compare(a: &Model<'_>, b: &Model<'_>, inputs: &[&[f32]]) -> Result<Comparison> {
-    let widths = input_widths(a, b)?;
-    let rows = count_rows(inputs, &widths)?;
-    let Plan { matching, tensors: pairs, outputs: output_pairs, mut notes } = Plan::of(a, b);
-    let ids = |side: fn(&Pair) -> signfold::TensorId| {
-        let mut ids: Vec<_> = pairs.iter().chain(&output_pairs).map(side).collect();
-        ids.sort();
-        ids.dedup();
-        ids
-    };
-    let first = |e: Error| e.at("the first model");
-    let second = |e: Error| e.at("the second model");
-    let (a_ids, b_ids) = (ids(|pair| pair.a), ids(|pair| pair.b));
-    let mut a_side = Side::new(a, &a_ids).map_err(first)?;
-    let mut b_side = Side::new(b, &b_ids).map_err(second)?;
-
-    let mut tensors = tensors(b, &pairs);
-    let mut outputs = Vec::new();
-    for pair in &output_pairs {
-        outputs.push(OutputPair::new(pair, a, b, rows, &mut notes));
+pub fn compare(a: &Model<'_>, b: &Model<'_>, inputs: &[Values<'_>]) -> Result<Comparison> {
+    let input = |message: String| Error::new(ErrorKind::Input, message);
+    let types = [a, b].map(|model| input_types(model));
+    let [ours, theirs] =
+        types.each_ref().map(|types| types.iter().map(|of| of.width).collect::<Vec<_>>());
+    if ours != theirs {
+        let message = format!("one model takes rows of {ours:?}, the other of {theirs:?}");
+        return Err(input(message));
     }
-    if tensors.is_empty() && outputs.iter().all(|of| !of.classes && of.step == 0) {
+    let rows = check_rows(a, inputs)?;
+    if rows == 0 {
+        return Err(input("there are no rows to compare with".into()));
+    }
+    let plan = Plan::of(a, b);
+    let mut notes = plan.notes;
+    let mut tensors = tensors(b, &plan.tensors);
+    let outputs = plan.outputs.iter().map(|pair| OutputPair::new(pair, a, b, rows, &mut notes));
+    let mut outputs: Vec<_> = outputs.collect();
+    if tensors.is_empty() && outputs.iter().all(OutputPair::is_empty) {
         let message = format!("nothing of the two models can be compared: {}", notes.join("; "));
-        return Err(Error::new(ErrorKind::Input, message));
+        return Err(input(message));
     }
 
-    let row_bytes = a_side.row_bytes() + b_side.row_bytes();
-    let chunk = match a_side.whole_batch() || b_side.whole_batch() {
-        false => (CHUNK_BYTES / row_bytes).clamp(1, rows),
-        true if rows.checked_mul(row_bytes).is_some_and(|bytes| bytes <= MAX_BYTES) => rows,
-        true => {
-            let message = format!("{rows} rows, quantized together, take too much memory");
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+    let pairs = || plan.tensors.iter().chain(&plan.outputs);
+    let mut a_side = Side::new(a, pairs().map(|pair| pair.a), rows, "the first model")?;
+    let mut b_side = Side::new(b, pairs().map(|pair| pair.b), rows, "the second model")?;
+    let b_inputs = inputs.iter().zip(types[0].iter().zip(&types[1]));
+    let b_inputs: Vec<_> =
+        b_inputs.map(|(values, (a, b))| converted(values, a, b)).collect::<Result<_>>()?;
+    let part = match a_side.trace.is_whole() || b_side.trace.is_whole() {
+        true => rows,
+        false => a_side.trace.part(rows).min(b_side.trace.part(rows)),
     };
-    for start in (0..rows).step_by(chunk) {
-        let count = chunk.min(rows - start);
-        let part: Vec<&[f32]> = inputs
-            .iter()
-            .zip(&widths)
-            .map(|(rows, width)| &rows[start * width..(start + count) * width])
-            .collect();
-        let at = |e: Error| if start > 0 { e.at(format!("rows from {start} on")) } else { e };
-        let ours = a_side.run(&part, count).map_err(|e| first(at(e)))?;
-        let theirs = b_side.run(&part, count).map_err(|e| second(at(e)))?;
-        for (pair, of) in pairs.iter().zip(&mut tensors) {
+    for part in Rows::parts(a, rows, part) {
+        let (ours, theirs) = (a_side.run(inputs, &part)?, b_side.run(&b_inputs, &part)?);
+        for (pair, of) in plan.tensors.iter().zip(&mut tensors) {
             of.difference.add(&ours[&pair.a], &theirs[&pair.b], of.params);
         }
-        for (pair, of) in output_pairs.iter().zip(&mut outputs) {
+        for (pair, of) in plan.outputs.iter().zip(&mut outputs) {
             of.add(&ours[&pair.a], &theirs[&pair.b]);
         }
     }
-    note_before(b, &pairs, &mut tensors);
+    note_before(b, &plan.tensors, &mut tensors);
     let outputs = outputs.into_iter().map(|of| of.finish(rows)).collect();
-    Ok(Comparison { rows, matching, tensors, outputs, notes })
+    Ok(Comparison { rows, matching: plan.matching, tensors, outputs, notes })
 }
 
-/// The widths of the inputs, if both models take the same ones.
-fn input_widths(a: &Model<'_>, b: &Model<'_>) -> Result<Vec<usize>> {
-    let widths = |model: &Model<'_>| -> Vec<usize> {
-        model.inputs().map(|id| model.tensor_type(id).width).collect()
-    };
-    let (ours, theirs) = (widths(a), widths(b));
-    match ours == theirs {
-        true => Ok(ours),
-        false => Err(Error::new(
-            ErrorKind::Input,
-            format!("one model takes rows of {ours:?}, the other of {theirs:?}"),
-        )),
+fn input_types(model: &Model<'_>) -> Vec<TensorType> {
+    model.inputs().map(|id| model.tensor_type(id)).collect()
+}
+
+/// Rows of one type as rows of another.
+fn converted<'v>(values: &'v Values<'_>, from: &TensorType, to: &TensorType) -> Result<Values<'v>> {
+    match from == to {
+        true => slice(values, 0..values.len()),
+        false => Ok(typed(reals(values, from)?, to)),
     }
 }
 
-fn count_rows(inputs: &[&[f32]], widths: &[usize]) -> Result<usize> {
-    let error = |message: String| Err(Error::new(ErrorKind::Input, message));
-    if inputs.len() != widths.len() {
-        let (found, expected) = (inputs.len(), widths.len());
-        return error(format!("rows for {found} inputs, but the models have {expected}"));
-    }
-    let rows = inputs[0].len() / widths[0];
-    for (i, (values, &width)) in inputs.iter().zip(widths).enumerate() {
-        if rows == 0 || !values.len().is_multiple_of(width) || values.len() / width != rows {
-            let found = values.len();
-            return error(format!(
-                "input {i} has {found} values, not some whole rows of {width}, as many as the others"
-            ));
+/// A model that shows tensors as real numbers.
+struct Side {
+    trace: Trace,
+    shown: Vec<(TensorId, TensorType)>,
+    place: &'static str,
+}
+
+impl Side {
+    fn new(
+        model: &Model<'_>,
+        shown: impl Iterator<Item = TensorId>,
+        rows: usize,
+        place: &'static str,
+    ) -> Result<Self> {
+        let mut ids: Vec<_> = shown.collect();
+        ids.sort();
+        ids.dedup();
+        let trace = Trace::new(model.clone(), &ids).map_err(|e| e.at(place))?;
+        let shown: Vec<_> = ids.into_iter().map(|id| (id, model.tensor_type(id))).collect();
+        let bytes = |of: &TensorType| of.width * (of.element.size() + size_of::<f32>());
+        let row_bytes: usize = shown.iter().map(|(_, of)| bytes(of)).sum();
+        let fits = rows.checked_mul(row_bytes).is_some_and(|bytes| bytes <= MAX_BYTES);
+        if trace.is_whole() && !fits {
+            let message = format!("{rows} rows, quantized together, take too much memory");
+            return Err(Error::new(ErrorKind::Limit, message).at(place));
         }
-        if let Some(at) = values.iter().position(|x| x.is_nan()) {
-            return error(format!("input {i}: row {}, column {} is NaN", at / width, at % width));
-        }
+        Ok(Self { trace, shown, place })
     }
-    Ok(rows)
+
+    fn run(&mut self, inputs: &[Values<'_>], rows: &Rows) -> Result<BTreeMap<TensorId, Vec<f32>>> {
+        let start = rows.part.start;
+        let values = self.trace.run(inputs, rows).map_err(|e| match start {
+            0 => e.at(self.place),
+            _ => e.at(format!("rows from {start} on")).at(self.place),
+        })?;
+        let shown = values.iter().zip(&self.shown);
+        shown.map(|(values, (id, of))| Ok((*id, reals(values, of)?))).collect()
+    }
 }
 
 /// The tensors to compare, nothing seen of them yet.
@@ -244,107 +252,5 @@ fn note_before(b: &Model<'_>, pairs: &[Pair], tensors: &mut [TensorComparison]) 
             }
             None => before,
         };
-    }
-}
-
-/// An output while rows are compared.
-struct OutputPair {
-    name: String,
-    widths: [usize; 2],
-    /// Whether rows have classes, of these elements.
-    classes: bool,
-    elements: [Element; 2],
-    same: usize,
-    /// Every how manieth value becomes a point; 0 for none.
-    step: usize,
-    seen: usize,
-    points: Vec<(f32, f32)>,
-}
-
-impl OutputPair {
-    fn new(
-        pair: &Pair,
-        a: &Model<'_>,
-        b: &Model<'_>,
-        rows: usize,
-        notes: &mut Vec<String>,
-    ) -> Self {
-        let (a, b) = (a.tensor_type(pair.a), b.tensor_type(pair.b));
-        let answers = [a, b].map(|of| of.element == Element::Index);
-        let comparable = match answers {
-            [false, false] => a.width == b.width,
-            [true, true] => true,
-            // The class that one answers is found in the other's scores.
-            _ => a.width.max(b.width) > 1,
-        };
-        if !comparable {
-            let (name, ours, theirs) = (&pair.name, a.width, b.width);
-            notes.push(format!("output {name:?} is not compared: rows of {ours} and of {theirs}"));
-        }
-        let reals = comparable && answers == [false; 2];
-        Self {
-            name: pair.name.clone(),
-            widths: [a.width, b.width],
-            classes: comparable && !(reals && a.width == 1),
-            elements: [a.element, b.element],
-            same: 0,
-            step: if reals { step(rows, a.width) } else { 0 },
-            seen: 0,
-            points: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, ours: &[f32], theirs: &[f32]) {
-        if self.classes {
-            let rows = ours.chunks_exact(self.widths[0]).zip(theirs.chunks_exact(self.widths[1]));
-            let class = |row: &[f32], element: Element| match element {
-                Element::Index => row[0] as usize,
-                _ => crate::agreement::argmax(row),
-            };
-            let [a, b] = self.elements;
-            self.same += rows.filter(|(ours, theirs)| class(ours, a) == class(theirs, b)).count();
-        }
-        if self.step > 0 {
-            let first = self.seen.next_multiple_of(self.step) - self.seen;
-            let pairs = ours.iter().copied().zip(theirs.iter().copied());
-            self.points.extend(pairs.skip(first).step_by(self.step));
-            self.seen += ours.len();
-        }
-    }
-
-    fn finish(self, rows: usize) -> OutputComparison {
-        let same_class = self.classes.then(|| self.same as f64 / rows as f64);
-        OutputComparison { name: self.name, same_class, points: self.points }
-    }
-}
-
-/// A step over the values of all rows that leaves no more than [`MAX_POINTS`], and that shares no
-/// divisor with the width, so that it meets all columns.
-fn step(rows: usize, width: usize) -> usize {
-    let gcd = |mut a: usize, mut b: usize| {
-        while b > 0 {
-            (a, b) = (b, a % b);
-        }
-        a
-    };
-    let least = rows.saturating_mul(width).div_ceil(MAX_POINTS);
-    (least..).find(|&step| gcd(step, width) == 1).unwrap_or(least)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn points_are_few_and_meet_all_columns() {
-        for (rows, width) in [(1, 1), (360, 10), (10_000, 10), (2000, 1), (3, 100_000), (777, 6)] {
-            let step = step(rows, width);
-            let points: Vec<_> = (0..rows * width).step_by(step).collect();
-            assert!(points.len() <= MAX_POINTS && points.len() * 3 >= MAX_POINTS.min(rows * width));
-            let mut columns: Vec<_> = points.iter().map(|at| at % width).collect();
-            columns.sort();
-            columns.dedup();
-            assert!(columns.len() == width.min(points.len()), "{rows} x {width}: {step}");
-        }
     }
 }

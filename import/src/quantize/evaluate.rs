@@ -9,8 +9,8 @@ use super::emit::Emitted;
 use super::net::Net;
 use super::report::{LayerReport, OutputReport, Report, TensorReport};
 use crate::agreement::Meter;
-use crate::compare::run::reals;
 use crate::trace::{Rows, Trace};
+use crate::values::reals;
 
 /// The networks to compare.
 pub(crate) struct Comparison<'c> {
