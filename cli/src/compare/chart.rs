@@ -41,7 +41,9 @@ pub fn bars(tensors: &[&TensorComparison]) -> Result<String> {
         chart
             .configure_mesh()
             .disable_y_mesh()
-            .max_light_lines(0)
+            // None on this axis would make the crate look for a distance of lines without end.
+            .x_max_light_lines(0)
+            .y_max_light_lines(1)
             .y_labels(tensors.len())
             .y_label_formatter(&name)
             .x_desc("SQNR in dB")
