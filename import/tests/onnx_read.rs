@@ -6,7 +6,9 @@ mod graph;
 use std::fs;
 use std::path::PathBuf;
 
-use graph::{FLOAT, Graph, INT8, INT32, INT64, Told, UINT8, field, number, text, varint};
+use graph::{
+    FLOAT, Graph, INT8, INT32, INT64, Told, UINT8, field, is_refused, number, text, varint,
+};
 use signfold::{Error, ErrorKind, Model, Values};
 use signfold_import::onnx::{OnnxOptions, read};
 
@@ -16,22 +18,20 @@ fn read_bytes(bytes: &[u8]) -> Result<Model<'static>, Error> {
 
 #[track_caller]
 fn refused(bytes: &[u8], kind: ErrorKind, parts: &[&str]) {
-    let error = read_bytes(bytes).expect_err("refused");
-    let text = error.to_string();
-    assert_eq!(error.kind(), kind, "{text}");
-    for part in parts {
-        assert!(text.contains(part), "{part:?} is not in {text:?}");
-    }
+    is_refused(read_bytes(bytes), kind, parts);
 }
 
 /// A network of two layers: 3 inputs, 2 outputs.
 fn network() -> Graph {
+    without_output().output("y")
+}
+
+fn without_output() -> Graph {
     Graph::new()
         .input("x", FLOAT, 3)
         .f32s("w", &[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0])
         .f32s("b", &[2], &[0.5, -0.5])
         .nodes("Gemm: x w b > g; Relu: g > y")
-        .output("y")
 }
 
 const ROW: [f32; 3] = [1.0, -1.0, 2.0];
@@ -307,4 +307,64 @@ fn elements_elsewhere_are_refused() {
     let graph = graph.tensor("a", FLOAT, &[6], &data).tensor("b", FLOAT, &[6], &data);
     let error = read(&graph.file(), &options).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Limit, "{error}");
+}
+
+/// Writes the files that fuzzing starts from.
+#[test]
+#[ignore = "writes to the source tree"]
+fn write_seeds() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/import_onnx");
+    fs::create_dir_all(&folder).unwrap();
+    let x = || Graph::new().input("x", FLOAT, 3);
+    let constants =
+        || x().f32s("half", &[], &[0.5]).f32s("one", &[], &[1.0]).i64s("last", &[1], &[-1]);
+    let quantized =
+        || x().f32s("s", &[], &[0.5]).u8s("z", &[], &[128]).i8s("w", &[3, 1], &[1, -2, 3]);
+    let seeds = [
+        ("dense", without_output()),
+        (
+            "shapes",
+            constants().nodes(
+                "Shape: x > s; Gather: s last > g; Unsqueeze: g last > u; \
+                 Concat axis=0: last g > t; Reshape: x t > r; Softmax: r > y",
+            ),
+        ),
+        (
+            "gelu",
+            constants().f32s("root", &[], &[2.0_f32.sqrt()]).nodes(
+                "Div: x root > s; Erf: s > e; Add: e one > g; Mul: x g > p; Mul: p half > y",
+            ),
+        ),
+        (
+            "norm",
+            constants().opset(17).nodes(
+                "ReduceMean axes=-1: x > m; Sub: x m > d; Mul: d d > q; ReduceMean axes=-1: q > v; \
+                 Add: v one > w; Sqrt: w > r; Div: d r > n; Add: n x > a; \
+                 Concat axis=1: a n > y",
+            ),
+        ),
+        ("classes", x().nodes("Softmax: x > p; ArgMax axis=1: p > y").output("p")),
+        (
+            "qdq",
+            quantized().nodes(
+                "QuantizeLinear: x s z > q; DequantizeLinear: q s z > d; \
+                 DequantizeLinear: w s > wd; MatMul: d wd > m; QuantizeLinear: m s z > n; \
+                 DequantizeLinear: n s z > y",
+            ),
+        ),
+        (
+            "dynamic",
+            quantized().nodes(
+                "DynamicQuantizeLinear: x > q a b; MatMulInteger: q w b > i; \
+                 Cast to=1: i > c; Mul: c a > y",
+            ),
+        ),
+    ];
+    for (name, graph) in seeds {
+        let file = graph.output("y").file();
+        if let Err(error) = read_bytes(&file) {
+            println!("{name} is refused: {error}");
+        }
+        fs::write(folder.join(name), file).unwrap();
+    }
 }

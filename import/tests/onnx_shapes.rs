@@ -4,13 +4,8 @@
 #[path = "common/graph.rs"]
 mod graph;
 
-use graph::{FLOAT, Graph, INT32, INT64};
-use signfold::{Error, ErrorKind, Model, Values};
-use signfold_import::onnx::{OnnxOptions, read};
-
-fn import(graph: &Graph) -> Result<Model<'static>, Error> {
-    read(&graph.file(), &OnnxOptions::default()).map(|imported| imported.model)
-}
+use graph::{FLOAT, Graph, INT32, INT64, import, model, run};
+use signfold::{ErrorKind, Values};
 
 /// A graph of nodes, then a ReLU, so that there is a layer. The input `x` has these dimensions.
 fn views(dims: &str, nodes: &str) -> Graph {
@@ -34,9 +29,7 @@ fn views(dims: &str, nodes: &str) -> Graph {
 #[track_caller]
 fn refused(dims: &str, nodes: &str, parts: &[&str]) {
     let text = import(&views(dims, nodes)).expect_err("refused").to_string();
-    for part in parts {
-        assert!(text.contains(part), "{part:?} is not in {text:?}");
-    }
+    assert!(parts.iter().all(|part| text.contains(part)), "{parts:?} are not in {text:?}");
 }
 
 #[test]
@@ -92,7 +85,7 @@ fn views_of_a_row_become_no_layer() {
         ),
     ];
     for (dims, nodes) in cases {
-        let model = import(&views(dims, nodes)).unwrap_or_else(|e| panic!("{nodes}: {e}"));
+        let model = import(&views(dims, nodes)).unwrap_or_else(|e| panic!("{nodes}: {e}")).model;
         assert_eq!(model.nodes().len(), 1, "{nodes}");
         assert_eq!(model.input().width, 6, "{nodes}");
         let rows = [1.0, -2.0, 3.0, -4.0, 5.0, 6.0];
@@ -105,10 +98,10 @@ fn views_of_a_row_become_no_layer() {
 fn a_row_of_one_element_may_have_no_dimension_for_it() {
     for nodes in ["Reshape: x -1 > v", "Squeeze: x 1 > v", "Squeeze axes=1: x > v"] {
         let opset = if nodes.contains("axes") { 11 } else { 21 };
-        let model = import(&views("n 1", nodes).opset(opset)).unwrap();
+        let model = model(&views("n 1", nodes).opset(opset));
         assert_eq!(model.output().width, 1);
     }
-    let model = import(&views("n", "Unsqueeze: x 1 > v")).unwrap();
+    let model = model(&views("n", "Unsqueeze: x 1 > v"));
     assert_eq!(model.input().width, 1);
 }
 
@@ -163,12 +156,7 @@ fn worked_out(nodes: &str) -> Vec<f32> {
         .i64s("far", &[1], &[i64::MAX])
         .i64s("[2,1]", &[2], &[2, 1])
         .i64s("[0,1]", &[2], &[0, 1]);
-    let model = import(&graph.nodes(nodes).node("MatMul", "x v", "y").output("y")).unwrap();
-    let rows = [1.0, 0.0, 0.0, 1.0];
-    match model.reference(&Values::from(&rows)).unwrap() {
-        Values::F32(values) => values.to_vec(),
-        other => panic!("{}", other.element_name()),
-    }
+    run(&model(&graph.nodes(nodes).node("MatMul", "x v", "y").output("y")), &[1.0, 0.0, 0.0, 1.0])
 }
 
 #[test]

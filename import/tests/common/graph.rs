@@ -1,6 +1,51 @@
 //! ONNX files made in memory, field by field.
 #![allow(dead_code)] // Each test binary uses a part.
 
+use signfold::{Error, ErrorKind, Model, NodeRef, Values};
+use signfold_import::Imported;
+use signfold_import::onnx::{OnnxOptions, read};
+
+/// What the reader makes of a graph.
+pub fn import(graph: &Graph) -> Result<Imported, Error> {
+    read(&graph.file(), &OnnxOptions::default())
+}
+
+/// The model of a graph that is fine.
+pub fn model(graph: &Graph) -> Model<'static> {
+    import(graph).unwrap().model
+}
+
+/// Asserts that a graph is refused, with an error of this kind and with these words.
+#[track_caller]
+pub fn refused(graph: &Graph, kind: ErrorKind, parts: &[&str]) {
+    is_refused(import(graph), kind, parts);
+}
+
+/// The same of what was read.
+#[track_caller]
+pub fn is_refused<T>(found: Result<T, Error>, kind: ErrorKind, parts: &[&str]) {
+    let error = found.err().expect("refused");
+    let text = error.to_string();
+    assert_eq!(error.kind(), kind, "{text}");
+    for part in parts {
+        assert!(text.contains(part), "{part:?} is not in {text:?}");
+    }
+}
+
+/// The kinds of a model's layers, with the names of what they give.
+pub fn layers(model: &Model<'_>) -> Vec<String> {
+    let each = |n: NodeRef<'_, '_>| format!("{} {}", n.layer.name(), model.tensor_name(n.output));
+    model.nodes().map(each).collect()
+}
+
+/// What the first output is for these rows.
+pub fn run(model: &Model<'_>, rows: &[f32]) -> Vec<f32> {
+    match model.reference_all(&[Values::from(rows)]).unwrap().remove(0) {
+        Values::F32(values) => values.to_vec(),
+        other => panic!("{} instead of f32", other.element_name()),
+    }
+}
+
 /// A graph that grows from left to right.
 #[derive(Clone)]
 pub struct Graph {
