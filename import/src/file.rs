@@ -8,6 +8,7 @@ use signfold::quant::Rounding;
 use signfold::{Error, ErrorKind, Model, Result};
 
 use crate::Imported;
+use crate::tflite::{self, TfLiteOptions};
 
 /// Bytes that a file may have at most.
 pub const MAX_FILE_BYTES: u64 = 8 << 30;
@@ -77,6 +78,10 @@ pub fn read_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
         Some(Format::Signfold) => {
             let model = Model::read(&bytes)?.into_owned();
             Ok(Imported { model, notes: Vec::new() })
+        }
+        Some(Format::TfLite) => {
+            let rounding = options.rounding.unwrap_or(TfLiteOptions::default().rounding);
+            tflite::read(&bytes, &TfLiteOptions { rounding })
         }
         Some(format) => Err(Error::new(ErrorKind::Unsupported, format.name())),
         None => Err(Error::new(
