@@ -3,6 +3,8 @@
 use std::ops::Range;
 
 use anyhow::{Error, Result, anyhow, bail, ensure};
+use signfold::layers::Layer;
+use signfold::quant::Int8;
 use signfold::{Element, Engine, Model, Output, Scratch, TensorType, Values};
 
 /// Bytes that a batch may take between any two layers. A small file can ask for very much: a
@@ -116,6 +118,34 @@ pub fn rows<'v>(
         })
     };
     values.iter().zip(of).map(part).collect()
+}
+
+/// Rows over the whole range of each input: that of the 8-bit type which real rows become, or -1..1
+/// where they stay real or that is found out at run time. The same rows each time.
+pub fn random(model: &Model<'_>, rows: usize) -> Result<Vec<Values<'static>>> {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut values = Vec::new();
+    for id in model.inputs() {
+        let of = model.tensor_type(id);
+        let len = rows * of.width;
+        let quantized = model.nodes().find_map(|node| match node.layer {
+            Layer::Quantize(quantize) if node.inputs == [id] => Some(quantize.output),
+            _ => None,
+        });
+        values.push(match (of.element, quantized) {
+            (Element::Int8(params), _) => match params.kind() {
+                Int8::I8 => (0..len).map(|_| rng.i8(..)).collect::<Vec<_>>().into(),
+                Int8::U8 => (0..len).map(|_| rng.u8(..)).collect::<Vec<_>>().into(),
+            },
+            (_, quantized) => {
+                let (min, max) = quantized.map_or((-1.0, 127.0 / 128.0), |params| {
+                    (params.dequantize(params.kind().min()), params.dequantize(params.kind().max()))
+                });
+                (0..len).map(|_| min + rng.f32() * (max - min)).collect::<Vec<_>>().into()
+            }
+        });
+    }
+    Ok(values)
 }
 
 /// Elements as `.npy` files hold them: little-endian.

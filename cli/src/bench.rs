@@ -6,9 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 use signfold::kernels::{self, Kernel};
-use signfold::layers::Layer;
-use signfold::quant::Int8;
-use signfold::{Element, Engine, Model, Values};
+use signfold::{Engine, Model};
 
 use crate::limits::Limits;
 use crate::report::{self, Report, grouped, percent, time};
@@ -108,7 +106,7 @@ pub fn run(args: &Args) -> Result<()> {
                     profiles.push(profile::measure(
                         &model,
                         &engine,
-                        &random(&model, rows)?,
+                        &batch::random(&model, rows)?,
                         args.seconds,
                         &mut limits,
                     )?);
@@ -134,7 +132,7 @@ fn measure(
     budget: Duration,
     limits: &mut Limits,
 ) -> Result<Measurement> {
-    let inputs = random(model, rows)?;
+    let inputs = batch::random(model, rows)?;
     let of_outputs = batch::output_types(model);
     let mut outputs = batch::room(&of_outputs, rows)?;
     let mut places = batch::places(&mut outputs, &of_outputs, 0..rows)?;
@@ -156,34 +154,6 @@ fn measure(
         limit: measured.limit,
         share_of_limit: measured.share,
     })
-}
-
-/// Rows over the whole range of each input: that of the 8-bit type which real rows become, or -1..1
-/// where they stay real or that is found out at run time.
-fn random(model: &Model<'_>, rows: usize) -> Result<Vec<Values<'static>>> {
-    let mut rng = fastrand::Rng::with_seed(1);
-    let mut values = Vec::new();
-    for id in model.inputs() {
-        let of = model.tensor_type(id);
-        let len = rows * of.width;
-        let quantized = model.nodes().find_map(|node| match node.layer {
-            Layer::Quantize(quantize) if node.inputs == [id] => Some(quantize.output),
-            _ => None,
-        });
-        values.push(match (of.element, quantized) {
-            (Element::Int8(params), _) => match params.kind() {
-                Int8::I8 => (0..len).map(|_| rng.i8(..)).collect::<Vec<_>>().into(),
-                Int8::U8 => (0..len).map(|_| rng.u8(..)).collect::<Vec<_>>().into(),
-            },
-            (_, quantized) => {
-                let (min, max) = quantized.map_or((-1.0, 127.0 / 128.0), |params| {
-                    (params.dequantize(params.kind().min()), params.dequantize(params.kind().max()))
-                });
-                (0..len).map(|_| min + rng.f32() * (max - min)).collect::<Vec<_>>().into()
-            }
-        });
-    }
-    Ok(values)
 }
 
 impl Report for Benchmark {

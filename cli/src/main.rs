@@ -1,4 +1,4 @@
-//! The `signfold` command: evaluates, runs, inspects, measures, verifies and makes int8 networks.
+//! The `signfold` command: makes, compares, evaluates, runs, inspects, measures and verifies networks.
 //!
 //! One file per subcommand. Each turns its arguments into a report, which [`report::show`] prints
 //! as text or as JSON. Errors go to standard error with exit code 1, wrong usage with 2.
@@ -13,6 +13,7 @@ mod bound;
 mod compare;
 mod data;
 mod eval;
+mod import;
 mod inspect;
 mod kernels;
 mod limits;
@@ -48,6 +49,7 @@ enum Command {
     Kernels(kernels::Args),
     Bench(bench::Args),
     Verify(verify::Args),
+    Import(import::Args),
     Quantize(quantize::Args),
     Compare(compare::Args),
 }
@@ -60,6 +62,7 @@ fn main() -> ExitCode {
         Command::Kernels(args) => kernels::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::Import(args) => import::run(&args),
         Command::Quantize(args) => quantize::run(&args),
         Command::Compare(args) => compare::run(&args),
     };

@@ -124,7 +124,7 @@ fn outputs<'a>(model: Model<'a>, args: &Args) -> Result<(Model<'a>, Vec<PathBuf>
     let files = data::assign(&names, &args.output, "output")?;
     let all: Vec<_> = files.iter().flatten().chain(&args.winners).collect();
     for (i, file) in all.iter().enumerate() {
-        ensure!(!all[..i].contains(file), "two results are to go to {}", file.display());
+        ensure!(!all[..i].contains(file), "two results name the same file, {}", file.display());
     }
     let wanted = model.outputs().iter().zip(files).filter_map(|(&id, file)| Some((id, file?)));
     let (ids, files): (Vec<_>, Vec<_>) = wanted.unzip();

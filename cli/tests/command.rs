@@ -28,9 +28,37 @@ fn inspect_shows_what_a_file_holds() {
 }
 
 #[test]
+fn inspect_shows_how_layers_hang_together() {
+    let folder = Folder::new();
+    let file = folder.file("m.sfold", two_inputs().write());
+    let report = json(&["inspect", &file]);
+    let names = |of: &serde_json::Value| -> Vec<String> {
+        let tensors = of.as_array().unwrap().iter();
+        tensors.map(|tensor| tensor["name"].as_str().unwrap().to_string()).collect()
+    };
+    assert_eq!(names(&report["inputs"]), ["a", "b"]);
+    assert_eq!(names(&report["outputs"]), ["scores", "class"]);
+    assert_eq!(report["outputs"][1]["from"], "layer 4");
+    assert_eq!(report["outputs"][1]["element"], "u32");
+    assert_eq!(report["parameters"], 21);
+    let sum = &report["layers"][2];
+    assert_eq!((&sum["kind"], &sum["activation"]), (&"add".into(), &"relu".into()));
+    assert_eq!(sum["output"]["name"], "sum");
+    assert_eq!(sum["from"], serde_json::json!(["layer 0", "layer 1"]));
+    assert_eq!(report["layers"][1]["from"], serde_json::json!(["input 1"]));
+    let text = ok(&["inspect", &file]);
+    for part in ["3 x f32 \"b\"", "layer 0, layer 1", "3, 3 -> 3", "9 f32 ", "from layer 4"] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    // A row of layers has no wiring to show.
+    let row = ok(&["inspect", &folder.file("m.sfold", two_layers("net").write())]);
+    assert!(!row.contains("takes") && !row.contains("from"), "{row}");
+}
+
+#[test]
 fn verify_agrees_on_every_kernel() {
     let folder = Folder::new();
-    for model in [two_layers("net"), per_tensor()] {
+    for model in [two_layers("net"), per_tensor(), two_inputs()] {
         let file = folder.file("m.sfold", model.write());
         let report = json(&["verify", &file]);
         let checks = report["checks"].as_array().unwrap();
@@ -155,9 +183,17 @@ fn profiles_name_each_step() {
 }
 
 #[test]
+fn profiles_are_of_one_input_and_output() {
+    let folder = Folder::new();
+    let file = folder.file("m.sfold", two_inputs().write());
+    let error = fails(1, &["bench", &file, "--profile", "--seconds", "0.001"]);
+    assert!(error.contains("this model has 2 and 2"), "{error}");
+}
+
+#[test]
 fn bench_measures_each_combination() {
     let folder = Folder::new();
-    for model in [two_layers("net"), largest_pixel(1.0), per_tensor()] {
+    for model in [two_layers("net"), largest_pixel(1.0), per_tensor(), two_inputs()] {
         let file = folder.file("m.sfold", model.write());
         let short = ["bench", &file, "--seconds", "0.01"];
         let all = ["--batch", "1,3", "--threads", "1,2", "--kernel", "all"];
@@ -194,6 +230,10 @@ fn wrong_usage_is_exit_code_2() {
         &["eval", "--inputs", "x", "--labels", "y"],
         &["eval", "m", "--kernel", "abacus"],
         &["run", "m", "--input", "x"],
+        &["run", "m", "--output", "y"],
+        &["eval", "--output", "y"],
+        &["compare", "a", "b"],
+        &["compare", "a", "--input", "x"],
         &["verify"],
         &["kernels", "--shape", "8x0x8"],
         &["kernels", "--shape", "8x8"],

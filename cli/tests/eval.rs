@@ -84,6 +84,25 @@ fn sets_that_do_not_fit_are_errors() {
 }
 
 #[test]
+fn one_of_several_outputs_is_tested() {
+    let folder = Folder::new();
+    let model = folder.file("m.sfold", scores_and_class().write());
+    let x = folder.file("x.csv", "0,1\n1,0\n2,3\n");
+    let y = folder.file("y.csv", "label\n1\n0\n0\n");
+    let args = ["eval", &model, "--inputs", &x, "--labels", &y];
+    for output in [&[][..], &["--output", "class"], &["--output", "scores"], &["--output", "1"]] {
+        let report = json(&[&args[..], output].concat());
+        assert_eq!((&report["rows"], &report["correct"]), (&3.into(), &2.into()));
+        assert_eq!(report["confusion"], serde_json::json!([[1, 1], [0, 1]]));
+    }
+    let error = fails(1, &[&args[..], &["--output", "none"]].concat());
+    assert!(error.contains("\"class\", \"scores\""), "{error}");
+    let two = folder.file("two.sfold", two_inputs().write());
+    let error = fails(1, &["eval", &two, "--inputs", &x, "--labels", &y]);
+    assert!(error.contains("one input"), "{error}");
+}
+
+#[test]
 fn the_built_in_digits_are_recognized() {
     let report = json(&["eval"]);
     assert_eq!(report["rows"], 360);

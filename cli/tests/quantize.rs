@@ -16,12 +16,16 @@ fn every_way_gives_a_model_that_verifies_and_scores() {
         &["--calibrate", ROWS, "--weights", "per-tensor", "--activations", "symmetric"],
         &["--calibrate", ROWS, "--dynamic", "per-row", "--name", "other"],
         &["--calibrate", ROWS, "--dynamic", "per-tensor", "--golden", "3"],
+        &["--calibrate", ROWS, "--method", "percentile"],
+        &["--calibrate", ROWS, "--method", "percentile=99.9", "--bias-correction"],
+        &["--calibrate", ROWS, "--method", "entropy", "--equalize"],
+        &["--calibrate", ROWS, "--method", "mse", "--keep-float", "0"],
     ] {
         let report = json(&[&["quantize", NET, "-o", &m][..], options].concat());
         let named = if options.contains(&"other") { "other" } else { "digits-relu" };
         assert_eq!(report["model"], named);
         assert_eq!(report["layers"].as_array().unwrap().len(), 3);
-        assert_eq!(report["agreement"]["rows"], 256);
+        assert_eq!(report["outputs"][0]["agreement"]["rows"], 256);
         let rows = if options.contains(&"3") { 3 } else { 8 };
         assert_eq!(json(&["verify", &m])["rows"], rows);
         // The float network has 351 of 360 right.
@@ -59,11 +63,25 @@ fn the_shipped_models_are_what_quantize_makes() {
 }
 
 #[test]
+fn layers_are_kept_and_rows_to_compare_on_may_be_others() {
+    let folder = Folder::new();
+    let m = folder.arg("m.sfold");
+    let test = ROWS.replace("calib", "test");
+    let start = ["quantize", NET, "--calibrate", ROWS, "-o", &m];
+    let report = json(&[&start[..], &["--evaluate", &test, "--keep-float", "0.relu"]].concat());
+    assert_eq!(report["outputs"][0]["agreement"]["rows"], 360);
+    let kinds: Vec<_> = report["layers"].as_array().unwrap().iter().map(|l| &l["kind"]).collect();
+    assert_eq!(kinds, ["float dense", "pointwise", "dense", "dense"]);
+    let error = fails(1, &[&start[..], &["--keep-float", "fc"]].concat());
+    assert!(error.contains("\"fc\"") && error.contains("\"0.relu\""), "{error}");
+}
+
+#[test]
 fn dynamic_models_need_no_calibration() {
     let folder = Folder::new();
     let m = folder.arg("m.sfold");
     let report = json(&["quantize", NET, "--dynamic", "per-row", "-o", &m]);
-    assert!(report["agreement"].is_null());
+    assert!(report["outputs"][0]["agreement"].is_null());
     assert!(json(&["eval", &m])["correct"].as_u64().unwrap() >= 347);
 }
 
@@ -113,6 +131,8 @@ fn failures_name_the_file_and_leave_the_old_model() {
         &["quantize", NET, "--calibrate", ROWS],
         &["quantize", NET, "--calibrate", ROWS, "-o", &m, "--golden", "-1"],
         &["quantize", NET, "--calibrate", ROWS, "-o", &m, "--weights", "none"],
+        &["quantize", NET, "--calibrate", ROWS, "-o", &m, "--method", "percentile=50"],
+        &["quantize", NET, "--calibrate", ROWS, "-o", &m, "--method", "mse=3"],
     ] {
         fails(2, args);
     }

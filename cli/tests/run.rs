@@ -99,8 +99,8 @@ fn failures_name_the_file_and_leave_no_output() {
         (npy("<f4", "(1000000000, 6)", &[0; 24]), "24 bytes"),
         (npy("<i4", "(1, 6)", &[0; 24]), "i32"),
         (npy("<c8", "(1, 6)", &[0; 48]), "<c8"),
-        (b"nonsense".to_vec(), "not a .npy array"),
-        (Vec::new(), "not a .npy array"),
+        (b"nonsense".to_vec(), "not an array"),
+        (Vec::new(), "not an array"),
     ] {
         let x = folder.file("x.npy", bytes);
         let error = fails(1, &["run", &file, "--input", &x, "--output", &y]);
@@ -124,4 +124,68 @@ fn an_output_takes_the_place_of_its_own_input() {
     let x = folder.file("x.npy", npy_f32(2, 6, &reals(12)));
     ok(&["run", &file, "--input", &x, "--output", &x]);
     assert_eq!(elements(&folder.path("x.npy")), engine_output(&two_layers("net"), &reals(12)));
+}
+
+#[test]
+fn arrays_of_all_formats_give_the_same() {
+    let folder = Folder::new();
+    let file = folder.file("m.sfold", two_layers("net").write());
+    let input = reals(6 * 30);
+    let lines: Vec<String> = (input.chunks_exact(6))
+        .map(|row| row.iter().map(f32::to_string).collect::<Vec<_>>().join(";"))
+        .collect();
+    let table = format!("a;b;c;d;e;f\n{}\n", lines.join("\n"));
+    let array = npy_f32(30, 6, &input);
+    let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+    for (name, bytes) in [("other.npy", &b"nonsense"[..]), ("x.npy", &array)] {
+        archive.start_file(name, zip::write::SimpleFileOptions::default()).unwrap();
+        std::io::Write::write_all(&mut archive, bytes).unwrap();
+    }
+    let archive = folder.file("x.npz", archive.finish().unwrap().into_inner());
+    let x = [folder.file("x.csv", table), format!("{archive}:x"), folder.file("x.npy", &array)];
+    for x in &x {
+        ok(&["run", &file, "--input", x, "--output", &folder.arg("y.npy")]);
+        assert_eq!(elements(&folder.path("y.npy")), engine_output(&two_layers("net"), &input));
+    }
+    let error = fails(1, &["run", &file, "--input", &archive, "--output", &folder.arg("z.npy")]);
+    assert!(error.contains("x.npz") && error.contains("\"other\", \"x\""), "{error}");
+}
+
+#[test]
+fn several_inputs_and_outputs_have_files_of_their_own() {
+    let folder = Folder::new();
+    let model = two_inputs();
+    let file = folder.file("m.sfold", model.write());
+    let golden = model.golden().unwrap();
+    let a = folder.file("a.npy", npy_f32(10, 4, &reals(40)));
+    let b = folder.file("b.npy", npy_f32(10, 3, &reals(30)));
+    let (named_a, named_b) = (format!("a={a}"), format!("b={b}"));
+    let (y, class) = (folder.arg("y.npy"), folder.arg("class.npy"));
+    let named_class = format!("class={class}");
+    let bytes = |values: &signfold::Values<'_>| match values {
+        signfold::Values::F32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>(),
+        signfold::Values::U32(v) => v.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        _ => unreachable!(),
+    };
+    for inputs in [[&a, &b], [&named_b, &named_a], [&named_b, &a]] {
+        let inputs = ["run", &file, "--input", inputs[0], "--input", inputs[1]];
+        ok(&[&inputs[..], &["--output", &y, "--output", &named_class]].concat());
+        assert_eq!(elements(&folder.path("y.npy")), bytes(&golden.outputs[0]));
+        assert_eq!(elements(&folder.path("class.npy")), bytes(&golden.outputs[1]));
+        std::fs::remove_file(folder.path("y.npy")).unwrap();
+        ok(&[&inputs[..], &["--output", &named_class]].concat());
+        assert_eq!(elements(&folder.path("class.npy")), bytes(&golden.outputs[1]));
+        assert!(!folder.path("y.npy").exists(), "nobody wanted it");
+    }
+    let short = folder.file("short.npy", npy_f32(9, 3, &reals(27)));
+    for (arguments, expected) in [
+        (&["--input", &a, "--output", &y][..], "too few files"),
+        (&["--input", &a, "--input", &short, "--output", &y], "9 rows, but the first input has 10"),
+        (&["--input", &b, "--input", &a, "--output", &y], "rows of 3, the model takes 4"),
+        (&["--input", &a, "--input", &b, "--output", &y, "--output", &y], "two results"),
+        (&["--input", &a, "--input", &b, "--winners", &y], "no layer in which an input wins"),
+    ] {
+        let error = fails(1, &[&["run", &file][..], arguments].concat());
+        assert!(error.contains(expected), "{error}");
+    }
 }

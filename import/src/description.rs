@@ -6,9 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use signfold::layers::{Activation, Aggregate};
-use signfold::{Error, ErrorKind, Result, WeightLayout};
-
-use crate::float::{check_depth, place};
+use signfold::{Error, ErrorKind, MAX_LAYERS, Result, WeightLayout};
 
 /// The version of the description that this release knows.
 const VERSION: u32 = 1;
@@ -133,7 +131,10 @@ impl Description {
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let top: Top<'_> = object(text)?;
-        check_depth(top.layers.len())?;
+        if top.layers.len() > MAX_LAYERS {
+            let message = format!("{} layers, more than {MAX_LAYERS}", top.layers.len());
+            return Err(Error::new(ErrorKind::Limit, message));
+        }
         let layers = top.layers.iter().enumerate();
         let layers =
             layers.map(|(i, text)| layer(text.get()).map_err(|e| e.at(format!("layer {i}"))));
@@ -144,15 +145,22 @@ impl Description {
 impl LayerDescription {
     /// How messages name layer `i`.
     pub fn place(&self, i: usize) -> String {
-        place(
-            i,
-            match self {
-                LayerDescription::Dense(_) => "dense",
-                LayerDescription::Max(max) => max.aggregate.name(),
-                LayerDescription::Softmax => "softmax",
-                LayerDescription::Argmax => "argmax",
-            },
-        )
+        let kind = match self {
+            LayerDescription::Dense(_) => "dense",
+            LayerDescription::Max(max) => max.aggregate.name(),
+            LayerDescription::Softmax => "softmax",
+            LayerDescription::Argmax => "argmax",
+        };
+        format!("layer {i} ({kind})")
+    }
+
+    /// The tensor of the weights, if the layer has any.
+    pub fn weight(&self) -> Option<&str> {
+        match self {
+            LayerDescription::Dense(dense) => Some(&dense.weight),
+            LayerDescription::Max(max) => Some(&max.dense.weight),
+            LayerDescription::Softmax | LayerDescription::Argmax => None,
+        }
     }
 }
 
@@ -225,6 +233,18 @@ fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D
         Sigmoid {},
         Gelu {},
         GeluTanh {},
+        Elu {
+            #[serde(default = "one")]
+            alpha: f32,
+        },
+        Selu {},
+        Silu {},
+        Mish {},
+        HardSigmoid {},
+        HardSwish {},
+        Softplus {},
+        Softsign {},
+        Exp {},
     }
 
     let object = match Value::deserialize(from)? {
@@ -248,6 +268,15 @@ fn activation<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Activation, D
         Named::Sigmoid {} => Activation::Sigmoid,
         Named::Gelu {} => Activation::Gelu,
         Named::GeluTanh {} => Activation::GeluTanh,
+        Named::Elu { alpha } => Activation::Elu { alpha },
+        Named::Selu {} => Activation::Selu { alpha: 1.673_263_2, gamma: 1.050_701 },
+        Named::Silu {} => Activation::Silu,
+        Named::Mish {} => Activation::Mish,
+        Named::HardSigmoid {} => Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
+        Named::HardSwish {} => Activation::HardSwish,
+        Named::Softplus {} => Activation::Softplus,
+        Named::Softsign {} => Activation::Softsign,
+        Named::Exp {} => Activation::Exp,
     };
     Ok(activation)
 }

@@ -8,6 +8,7 @@ use signfold::quant::Rounding;
 use signfold::{Error, ErrorKind, Model, Result};
 
 use crate::Imported;
+use crate::onnx::{self, OnnxOptions};
 use crate::tflite::{self, TfLiteOptions};
 
 /// Bytes that a file may have at most.
@@ -70,24 +71,38 @@ impl Format {
 ///
 /// # Errors
 /// [`ErrorKind::Input`] if the file cannot be read, [`ErrorKind::Limit`] if it has more than
-/// [`MAX_FILE_BYTES`], [`ErrorKind::Unsupported`] if it is of no known format, and those of the format's
-/// reader. The file is not named: the caller knows it.
+/// [`MAX_FILE_BYTES`], [`ErrorKind::Unsupported`] if it is of no known format, or of one that says itself
+/// how it rounds although `options` do, and those of the format's reader. The file is not named: the
+/// caller knows it.
 pub fn read_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
     let bytes = read_bytes(path)?;
-    match Format::detect(path, &bytes) {
-        Some(Format::Signfold) => {
+    let unsupported = |message: String| Error::new(ErrorKind::Unsupported, message);
+    let Some(format) = Format::detect(path, &bytes) else {
+        return Err(unsupported("neither a .sfold, .safetensors, .onnx nor a .tflite file".into()));
+    };
+    match (format, options.rounding) {
+        (Format::Onnx, rounding) => {
+            let folder = match path.parent() {
+                Some(folder) if !folder.as_os_str().is_empty() => folder,
+                _ => Path::new("."),
+            };
+            let external_data = options.external_data.then(|| folder.to_path_buf());
+            let rounding = rounding.unwrap_or(OnnxOptions::default().rounding);
+            onnx::read(&bytes, &OnnxOptions { external_data, rounding })
+        }
+        (Format::TfLite, rounding) => {
+            let rounding = rounding.unwrap_or(TfLiteOptions::default().rounding);
+            tflite::read(&bytes, &TfLiteOptions { rounding })
+        }
+        (_, Some(rounding)) => {
+            let (format, rule) = (format.name(), rounding.name());
+            Err(unsupported(format!("a {format} file is not to be told to round by {rule}")))
+        }
+        (Format::Signfold, None) => {
             let model = Model::read(&bytes)?.into_owned();
             Ok(Imported { model, notes: Vec::new() })
         }
-        Some(Format::TfLite) => {
-            let rounding = options.rounding.unwrap_or(TfLiteOptions::default().rounding);
-            tflite::read(&bytes, &TfLiteOptions { rounding })
-        }
-        Some(format) => Err(Error::new(ErrorKind::Unsupported, format.name())),
-        None => Err(Error::new(
-            ErrorKind::Unsupported,
-            "neither a .sfold, .safetensors, .onnx nor a .tflite file",
-        )),
+        (Format::Safetensors, None) => crate::safetensors::read(&bytes),
     }
 }
 

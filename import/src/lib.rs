@@ -1,53 +1,47 @@
-//! Brings trained float networks to [`signfold`]: readers, and the quantizer.
+//! Brings trained networks to [`signfold`]: readers, and the quantizer.
 //!
 //! ```text
-//! file --reader--> FloatNet --quantize, with calibration rows--> signfold::Model
+//! file --reader--> float Model --quantize, with calibration rows--> 8-bit Model
 //! ```
-//! A reader is one file here with an `impl FloatNet` of its own.
+//! A reader is one module here whose `read` gives an [`Imported`].
 //!
 //! ```
-//! use signfold::layers::Activation;
-//! use signfold_import::{FloatDense, FloatLayer, FloatNet, QuantizeOptions, quantize};
+//! use signfold::layers::{Activation, FloatDense, Pointwise};
+//! use signfold::{Model, TensorType, WeightLayout};
+//! use signfold_import::{QuantizeOptions, quantize};
 //!
-//! let dense = FloatDense {
-//!     inputs: 2,
-//!     outputs: 1,
-//!     weights: vec![0.5, -1.0],
-//!     bias: Some(vec![0.25]),
-//!     activation: Activation::Relu,
-//! };
-//! let net = FloatNet::new("example", 2, vec![FloatLayer::Dense(dense)])?;
+//! let dense = FloatDense::new(vec![0.5, -1.0], WeightLayout::OutIn, 1, 2)?.bias(vec![0.25]);
+//! let float = Model::builder("example", TensorType::f32(2))
+//!     .layer(dense)
+//!     .layer(Pointwise { activation: Activation::Relu, output: None })
+//!     .build()?;
 //! let calibration = [1.0, 0.0, -1.0, 0.5, 0.25, -1.0];
-//! let quantized = quantize(&net, &calibration, &QuantizeOptions::default())?;
+//! let quantized = quantize(&float, &[calibration[..].into()], &QuantizeOptions::default())?;
 //! assert_eq!(quantized.model.output().width, 1);
-//! assert!(quantized.report.agreement.unwrap().max_abs_error < 0.02);
+//! assert!(quantized.report.agreement().unwrap().max_abs_error < 0.02);
 //! # Ok::<(), signfold::Error>(())
 //! ```
 #![forbid(unsafe_code)]
 
-mod calibrate;
+mod agreement;
 mod compare;
 mod description;
 mod file;
-mod float;
 mod imported;
-mod max;
+mod name;
 pub mod onnx;
 mod quantize;
-mod range;
-mod report;
-mod safetensors;
+pub mod safetensors;
 pub mod tflite;
-mod weights;
+mod trace;
 
+pub use agreement::Agreement;
 pub use compare::{
     Comparison, Difference, MAX_POINTS, Matching, OutputComparison, TensorComparison, compare,
 };
 pub use file::{Format, ImportOptions, MAX_FILE_BYTES, read_file};
-pub use float::{FloatDense, FloatLayer, FloatNet};
 pub use imported::Imported;
-pub use max::FloatMax;
-pub use quantize::{QuantizeOptions, Quantized, quantize};
-pub use range::{ActivationRange, Range};
-pub use report::{Agreement, LayerReport, Observed, Report};
-pub use weights::WeightScales;
+pub use quantize::{
+    ActivationRange, CalibrationMethod, LayerReport, OutputReport, Progress, QuantizeOptions,
+    Quantized, Range, Report, TensorReport, WeightScales, quantize, quantize_with,
+};

@@ -7,43 +7,60 @@ use std::collections::BTreeSet;
 
 use ::safetensors::tensor::{Dtype, Metadata, TensorInfo};
 use half::{bf16, f16};
-use signfold::layers::split_bias_column;
-use signfold::{Error, ErrorKind, Result, WeightLayout};
+use signfold::layers::{
+    Activation, Argmax, FloatDense, FloatMax, Layer, Pointwise, Softmax, split_bias_column,
+};
+use signfold::{Error, ErrorKind, MAX_WIDTH, Model, Result, TensorId, TensorType, WeightLayout};
 
 use crate::description::{DenseDescription, Description, LayerDescription};
-use crate::float::{FloatDense, FloatLayer, FloatNet, check_width};
-use crate::max::FloatMax;
+use crate::{Imported, name};
 
 /// The metadata key of the description.
 const KEY: &str = "signfold";
 
-impl FloatNet {
-    /// Reads a safetensors file whose metadata key `signfold` describes the layers.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Format`] if the bytes are not a whole safetensors file with a description of
-    /// the layers in it, [`ErrorKind::Unsupported`] for a version or an element type that is not
-    /// known, [`ErrorKind::Model`] if tensors do not fit the description. Layer and tensor are
-    /// named, with what was expected and what was found.
-    pub fn from_safetensors(bytes: &[u8]) -> Result<Self> {
-        let mut file = File::open(bytes).map_err(|e| e.at("safetensors"))?;
-        let key = |e: Error| e.at(format!("metadata key {KEY:?}"));
-        let text = file.metadata.metadata().as_ref().and_then(|map| map.get(KEY));
-        let Some(text) = text else {
-            return Err(key(Error::new(ErrorKind::Format, "not there, but it names the layers")));
+/// Makes a model of a safetensors file whose metadata key `signfold` describes the layers.
+///
+/// A layer with weights has the name of its weight tensor, less a `.weight` at the end; what
+/// follows it without weights that name and its own: `0`, `0.relu`, `0.softmax`.
+///
+/// # Errors
+/// [`ErrorKind::Format`] if the bytes are not a whole safetensors file with a description of the
+/// layers in it, [`ErrorKind::Unsupported`] for a version or an element type that is not known,
+/// [`ErrorKind::Model`] if tensors do not fit the description. Layer and tensor are named, with what
+/// was expected and what was found.
+pub fn read(bytes: &[u8]) -> Result<Imported> {
+    let mut file = File::open(bytes).map_err(|e| e.at("safetensors"))?;
+    let key = |e: Error| e.at(format!("metadata key {KEY:?}"));
+    let text = file.metadata.metadata().as_ref().and_then(|map| map.get(KEY));
+    let Some(text) = text else {
+        return Err(key(Error::new(ErrorKind::Format, "not there, but it names the layers")));
+    };
+    let description = Description::from_json(text).map_err(key)?;
+    check_width(description.inputs).map_err(|e| key(e.at("inputs")))?;
+    let mut graph = Model::graph(description.name);
+    let mut at = graph.input("input", TensorType::f32(description.inputs))?;
+    // The layer with weights that others after it are named by.
+    let mut of = String::new();
+    for (i, each) in description.layers.iter().enumerate() {
+        let mut add = |at: TensorId| -> Result<TensorId> {
+            let (layer, activation) = file.layer(each, graph.tensor(at).width)?;
+            activation.validate()?;
+            match each.weight() {
+                Some(weight) => of = weight.strip_suffix(".weight").unwrap_or(weight).to_owned(),
+                None => return graph.layer(name::joined(&of, layer.name()), layer, &[at]),
+            }
+            let sums = graph.layer(name::fitting(&of), layer, &[at])?;
+            if activation == Activation::Identity {
+                return Ok(sums);
+            }
+            let name = name::joined(&of, &name::of_function(&activation));
+            graph.layer(name, Pointwise { activation, output: None }, &[sums])
         };
-        let description = Description::from_json(text).map_err(key)?;
-        check_width(description.inputs).map_err(|e| key(e.at("inputs")))?;
-        let mut width = description.inputs;
-        let mut layers = Vec::with_capacity(description.layers.len());
-        for (i, layer) in description.layers.iter().enumerate() {
-            let layer = file.layer(layer, width).map_err(|e| e.at(layer.place(i)))?;
-            width = layer.weighted().map_or(width, |dense| dense.outputs);
-            layers.push(layer);
-        }
-        file.expect_all_used()?;
-        FloatNet::new(description.name, description.inputs, layers)
+        at = add(at).map_err(|e| e.at(each.place(i)))?;
     }
+    file.expect_all_used()?;
+    graph.output(at);
+    Ok(Imported { model: graph.build()?, notes: Vec::new() })
 }
 
 /// A file whose header has been checked against its length.
@@ -80,21 +97,38 @@ impl<'a> File<'a> {
         }
     }
 
-    fn layer(&mut self, layer: &LayerDescription, inputs: usize) -> Result<FloatLayer> {
+    /// A layer, and its activation.
+    fn layer(
+        &mut self,
+        layer: &LayerDescription,
+        inputs: usize,
+    ) -> Result<(Layer<'static>, Activation)> {
         Ok(match layer {
-            LayerDescription::Dense(dense) => FloatLayer::Dense(self.dense(dense, inputs)?),
-            LayerDescription::Max(max) => FloatLayer::Max(FloatMax {
-                dense: self.dense(&max.dense, inputs)?,
-                aggregate: max.aggregate,
-                splits: max.splits,
-                pruned: max.pruned,
-            }),
-            LayerDescription::Softmax => FloatLayer::Softmax,
-            LayerDescription::Argmax => FloatLayer::Argmax,
+            LayerDescription::Dense(dense) => {
+                let Weighted { outputs, weights, bias } = self.weighted(dense, inputs)?;
+                let layer = FloatDense::new(weights, WeightLayout::OutIn, outputs, inputs)?;
+                let layer = match bias {
+                    Some(bias) => layer.bias(bias),
+                    None => layer,
+                };
+                (layer.into(), dense.activation)
+            }
+            LayerDescription::Max(max) => {
+                let Weighted { outputs, weights, bias } = self.weighted(&max.dense, inputs)?;
+                let new = if max.pruned { FloatMax::pruned } else { FloatMax::new };
+                let layer = new(max.aggregate, weights, WeightLayout::OutIn, outputs, inputs)?;
+                let layer = match bias {
+                    Some(bias) => layer.bias(bias),
+                    None => layer,
+                };
+                (layer.splits(max.splits).into(), max.dense.activation)
+            }
+            LayerDescription::Softmax => (Softmax.into(), Activation::Identity),
+            LayerDescription::Argmax => (Argmax.into(), Activation::Identity),
         })
     }
 
-    fn dense(&mut self, dense: &DenseDescription, inputs: usize) -> Result<FloatDense> {
+    fn weighted(&mut self, dense: &DenseDescription, inputs: usize) -> Result<Weighted> {
         if dense.bias_column && dense.bias.is_some() {
             let message = "a bias tensor and a bias column exclude each other";
             return Err(Error::new(ErrorKind::Format, message));
@@ -110,7 +144,7 @@ impl<'a> File<'a> {
         if let Some(name) = &dense.bias {
             bias = Some(self.bias(name, outputs).map_err(|e| tensor(name, e))?);
         }
-        Ok(FloatDense { inputs, outputs, weights, bias, activation: dense.activation })
+        Ok(Weighted { outputs, weights, bias })
     }
 
     /// The number of outputs, and the weights as `[out][in]`, a bias column included.
@@ -183,6 +217,25 @@ impl<'a> File<'a> {
         let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("{name:?}")).collect();
         let more = if names.len() > SHOWN { ", ..." } else { "" };
         format!("{}{more}", shown.join(", "))
+    }
+}
+
+/// What a layer with weights has, `[out][in]`.
+struct Weighted {
+    outputs: usize,
+    weights: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
+
+/// Refuses rows that no model can have.
+fn check_width(width: usize) -> Result<()> {
+    match width {
+        0 => Err(Error::new(ErrorKind::Model, "rows without elements")),
+        1..=MAX_WIDTH => Ok(()),
+        _ => {
+            let message = format!("rows of {width} elements, more than {MAX_WIDTH}");
+            Err(Error::new(ErrorKind::Limit, message))
+        }
     }
 }
 

@@ -2,12 +2,13 @@
 
 mod common;
 
-use common::{all_options, names, noise, reals, run_everywhere};
-use signfold::layers::{Activation, Aggregate, Bias, DenseInput, Layer, MaxProduct};
-use signfold::{Element, ErrorKind, Model};
-use signfold_import::{
-    FloatDense, FloatLayer, FloatMax, FloatNet, QuantizeOptions, Quantized, quantize,
+use common::{Part, all_options, forward, names, net, noise, quantize, reals, run_everywhere};
+use signfold::layers::{
+    Activation, Aggregate, Argmax, Bias, DenseInput, FloatDense, FloatMax, Layer, MaxProduct,
+    Softmax,
 };
+use signfold::{Element, Model, WeightLayout};
+use signfold_import::{QuantizeOptions, Quantized};
 
 const SOFT: Aggregate = Aggregate::SoftAbsMax { alpha: 10.0 };
 
@@ -15,14 +16,10 @@ const AGGREGATES: [Aggregate; 6] =
     [Aggregate::Max, Aggregate::Min, Aggregate::AbsMax, SOFT, Aggregate::Mean, Aggregate::Mam];
 
 /// A layer without a bias, of one output per row of weights.
-fn given(aggregate: Aggregate, weights: &[&[f32]]) -> FloatMax {
-    let dense = FloatDense {
-        inputs: weights[0].len(),
-        outputs: weights.len(),
-        weights: weights.concat(),
-        ..FloatDense::default()
-    };
-    FloatMax { dense, aggregate, splits: 1, pruned: false }
+fn given(aggregate: Aggregate, weights: &[&[f32]], pruned: bool) -> FloatMax<'static> {
+    let (outputs, inputs) = (weights.len(), weights[0].len());
+    let new = if pruned { FloatMax::pruned } else { FloatMax::new };
+    new(aggregate, weights.concat(), WeightLayout::OutIn, outputs, inputs).unwrap()
 }
 
 /// A layer of random weights, which may lie to one side of 0 for each output. Those of a pruned
@@ -33,35 +30,26 @@ fn random(
     outputs: usize,
     pruned: bool,
     one_sided: bool,
-) -> FloatMax {
+) -> FloatMax<'static> {
     let weight = |(i, w): (usize, f32)| match w {
         w if pruned && w.abs() < 0.4 => 0.0,
         w if one_sided => w.abs() * if (i / inputs).is_multiple_of(2) { 1.0 } else { -1.0 },
         w => w,
     };
-    let weights = noise(inputs * outputs, 7).into_iter().enumerate().map(weight).collect();
-    let bias = Some(noise(outputs, 8));
-    let dense = FloatDense { inputs, outputs, weights, bias, activation: Activation::Identity };
-    FloatMax { dense, aggregate, splits: 1, pruned }
+    let weights: Vec<_> = noise(inputs * outputs, 7).into_iter().enumerate().map(weight).collect();
+    let rows: Vec<_> = weights.chunks_exact(inputs).collect();
+    given(aggregate, &rows, pruned).bias(noise(outputs, 8))
 }
 
-fn dense(inputs: usize, outputs: usize, activation: Activation) -> FloatLayer {
+fn dense(inputs: usize, outputs: usize, activation: Activation) -> Part {
     let weights = noise(inputs * outputs, 9).into_iter().map(|w| w / (inputs as f32).sqrt());
-    let (weights, bias) = (weights.collect(), Some(noise(outputs, 10)));
-    FloatLayer::Dense(FloatDense { inputs, outputs, weights, bias, activation })
+    let weights: Vec<_> = weights.collect();
+    let layer = FloatDense::new(weights, WeightLayout::OutIn, outputs, inputs).unwrap();
+    Part(layer.bias(noise(outputs, 10)).into(), activation)
 }
 
-fn net(layers: Vec<FloatLayer>) -> FloatNet {
-    let inputs = match &layers[0] {
-        FloatLayer::Dense(dense) => dense.inputs,
-        FloatLayer::Max(max) => max.dense.inputs,
-        _ => panic!("no weights"),
-    };
-    FloatNet::new("max", inputs, layers).unwrap()
-}
-
-fn single(layer: FloatMax) -> FloatNet {
-    net(vec![FloatLayer::Max(layer)])
+fn single(layer: FloatMax<'static>) -> Model<'static> {
+    net(layer.inputs(), &[layer.into()])
 }
 
 fn first_max<'m>(model: &'m Model<'static>) -> &'m MaxProduct<'static> {
@@ -69,46 +57,6 @@ fn first_max<'m>(model: &'m Model<'static>) -> &'m MaxProduct<'static> {
     layers
         .find_map(|layer| if let Layer::MaxProduct(max) = layer { Some(max) } else { None })
         .unwrap()
-}
-
-#[test]
-fn joins_by_hand() {
-    let row = [1.0, 2.0, -1.0, 0.5, 3.0];
-    // Products 2, -4, 1, 0, 3 and 1, 0, -1, 0, 0.
-    let weights: [&[f32]; 2] = [&[2.0, -2.0, -1.0, 0.0, 1.0], &[1.0, 0.0, 1.0, 0.0, 0.0]];
-    let forward = |aggregate, splits, pruned| {
-        let layer = FloatMax { splits, pruned, ..given(aggregate, &weights) };
-        single(layer).forward(&row).unwrap()
-    };
-    assert_eq!(forward(Aggregate::Max, 1, false), [3.0, 1.0]);
-    assert_eq!(forward(Aggregate::Min, 1, false), [-4.0, -1.0]);
-    assert_eq!(forward(Aggregate::AbsMax, 1, false), [-4.0, 1.0]);
-    assert_eq!(forward(Aggregate::Mam, 1, false), [-1.0, 0.0]);
-    assert_eq!(forward(Aggregate::Mean, 1, false), [0.4, 0.0]);
-    assert_eq!(forward(Aggregate::Mean, 1, true), [0.5, 0.0]);
-    // Blocks of 3 and of 2; of the second output's second block all weights are 0.
-    assert_eq!(forward(Aggregate::Max, 2, false), [5.0, 1.0]);
-    assert_eq!(forward(Aggregate::Min, 2, false), [-4.0, -1.0]);
-    assert_eq!(forward(Aggregate::Min, 2, true), [-1.0, -1.0]);
-    assert_eq!(forward(Aggregate::Mam, 2, false), [1.0, 0.0]);
-    assert_eq!(forward(Aggregate::Mam, 2, true), [4.0, 0.0]);
-    assert_eq!(forward(Aggregate::AbsMax, 5, true), [2.0, 0.0]);
-
-    let exp = |d: f64| (0.5 * d).exp();
-    let terms = [exp(-2.0) + 1.0 + exp(-3.0) + exp(-1.0), 2.0];
-    let expected =
-        [-(4.0 + (terms[0] + exp(-4.0)).ln() / 0.5), 1.0 + (2.0 + 3.0 * exp(-1.0)).ln() / 0.5];
-    let pruned = [-(4.0 + terms[0].ln() / 0.5), 1.0 + terms[1].ln() / 0.5];
-    let soft = Aggregate::SoftAbsMax { alpha: 0.5 };
-    assert_eq!(forward(soft, 1, false), expected.map(|x| x as f32));
-    assert_eq!(forward(soft, 1, true), pruned.map(|x| x as f32));
-    // Nothing but products of 0 have no sign.
-    assert_eq!(single(given(soft, &[&[0.0, 1.0]])).forward(&[1.0, 0.0]).unwrap(), [0.0]);
-    let mut biased = given(Aggregate::Max, &[&[0.0], &[1.0]]);
-    biased.pruned = true;
-    biased.dense.bias = Some(vec![-0.5, 0.25]);
-    biased.dense.activation = Activation::Relu;
-    assert_eq!(single(biased).forward(&[1.0]).unwrap(), [0.0, 1.25]);
 }
 
 #[test]
@@ -124,10 +72,9 @@ fn every_aggregate_is_close() {
                 if aggregate == Aggregate::Mean && splits > 1 {
                     continue;
                 }
-                let layer =
-                    FloatMax { splits, ..random(aggregate, inputs, outputs, pruned, one_sided) };
-                let net = single(layer);
-                let expected = net.forward(&x).unwrap();
+                let layer = random(aggregate, inputs, outputs, pruned, one_sided);
+                let net = single(layer.splits(splits));
+                let expected = forward(&net, &x);
                 // Inputs and weights are at most 1, with scales of at most 1 / 127. An input found to
                 // be beyond a rounded zero point is off by a step, all else by half of one.
                 let product = (1.0 + 0.5) / 127.0 + 1.0 / (127.0 * 127.0);
@@ -158,10 +105,8 @@ fn every_aggregate_is_close() {
 fn layers_of_all_kinds_in_any_order() {
     let rows = noise(12 * 100, 5);
     let max = |aggregate, inputs, outputs, splits, activation| {
-        let mut layer =
-            FloatMax { splits, ..random(aggregate, inputs, outputs, splits > 1, false) };
-        layer.dense.activation = activation;
-        FloatLayer::Max(layer)
+        let layer = random(aggregate, inputs, outputs, splits > 1, false);
+        Part(layer.splits(splits).into(), activation)
     };
     let (id, relu, tanh) = (Activation::Identity, Activation::Relu, Activation::Tanh);
     let cases = [
@@ -172,17 +117,17 @@ fn layers_of_all_kinds_in_any_order() {
             max(Aggregate::Min, 16, 10, 2, Activation::Relu6),
             dense(10, 8, Activation::Gelu),
             max(Aggregate::Mam, 8, 5, 2, Activation::Sigmoid),
-            FloatLayer::Softmax,
+            Softmax.into(),
             max(Aggregate::Max, 5, 4, 1, id),
-            FloatLayer::Argmax,
+            Argmax.into(),
         ],
     ];
     for layers in cases {
-        let net = net(layers);
+        let net = net(12, &layers);
         for options in all_options() {
             let Quantized { model, report } = quantize(&net, &rows, &options).unwrap();
             run_everywhere(&model, &rows);
-            let agreement = report.agreement.unwrap();
+            let agreement = report.agreement().unwrap();
             assert!(agreement.sqnr_db > 28.0, "{options:?}:\n{report}");
             assert_eq!(Model::read(&model.write()).unwrap(), model);
         }
@@ -191,8 +136,8 @@ fn layers_of_all_kinds_in_any_order() {
     let layers =
         vec![dense(12, 24, tanh), max(Aggregate::AbsMax, 24, 16, 1, tanh), dense(16, 4, id)];
     for options in all_options() {
-        let Quantized { report, .. } = quantize(&net(layers.clone()), &rows, &options).unwrap();
-        assert!(report.agreement.unwrap().sqnr_db > 15.0, "{options:?}:\n{report}");
+        let Quantized { report, .. } = quantize(&net(12, &layers), &rows, &options).unwrap();
+        assert!(report.agreement().unwrap().sqnr_db > 15.0, "{options:?}:\n{report}");
     }
 }
 
@@ -200,15 +145,13 @@ fn layers_of_all_kinds_in_any_order() {
 fn rows_stay_8_bit_between_layers_with_weights() {
     let rows = noise(60, 5);
     let first = |activation| {
-        let mut layer = random(SOFT, 6, 5, false, false);
-        layer.dense.activation = activation;
-        vec![FloatLayer::Max(layer), dense(5, 4, activation), {
-            FloatLayer::Max(random(Aggregate::Mam, 4, 3, true, false))
-        }]
+        let soft = Part(random(SOFT, 6, 5, false, false).into(), activation);
+        let mam = random(Aggregate::Mam, 4, 3, true, false).into();
+        net(6, &[soft, dense(5, 4, activation), mam])
     };
     let model = |activation, dense_input| {
         let options = QuantizeOptions { dense_input, ..QuantizeOptions::default() };
-        quantize(&net(first(activation)), &rows, &options).unwrap().model
+        quantize(&first(activation), &rows, &options).unwrap().model
     };
     let (relu, tanh) = (Activation::Relu, Activation::Tanh);
     let fixed = model(relu, DenseInput::Int8);
@@ -225,16 +168,15 @@ fn rows_stay_8_bit_between_layers_with_weights() {
         assert_eq!(first_max(&model).input_kind(), dense_input);
     }
     let options = QuantizeOptions { dense_input: DenseInput::PerRow, ..QuantizeOptions::default() };
-    let Quantized { model, report } = quantize(&net(first(relu)), &[], &options).unwrap();
+    let Quantized { model, report } = quantize(&first(relu), &[], &options).unwrap();
     assert_eq!(names(&model), ["soft_abs_max", "dense", "mam"]);
     assert!(report.layers[0].weight_scales.is_some());
 }
 
 #[test]
 fn weights_and_bias_by_hand() {
-    let mut layer = given(Aggregate::Max, &[&[1.27, 0.004], &[0.0, 0.0], &[0.1, -12.7]]);
-    layer.dense.bias = Some(vec![0.5, 0.25, -1.0]);
-    layer.pruned = true;
+    let layer = given(Aggregate::Max, &[&[1.27, 0.004], &[0.0, 0.0], &[0.1, -12.7]], true);
+    let layer = layer.bias(vec![0.5, 0.25, -1.0]);
     let rows = [0.0, 1.0, -1.0, 0.5];
     let model = quantize(&single(layer), &rows, &QuantizeOptions::default()).unwrap().model;
     let max = first_max(&model);
@@ -251,20 +193,18 @@ fn weights_and_bias_by_hand() {
 
 #[test]
 fn a_pruned_mean_becomes_one_of_larger_weights() {
-    let mut layer = given(
-        Aggregate::Mean,
-        &[&[0.5, 0.0, 0.0, -1.0], &[0.0, 0.0, 0.0, 0.0], &[1.0, 1.0, 1.0, 1.0]],
-    );
-    layer.pruned = true;
-    layer.dense.bias = Some(vec![0.5, 0.25, -1.0]);
-    let mut scaled = layer.clone();
-    scaled.pruned = false;
-    scaled.dense.weights[..4].iter_mut().for_each(|w| *w *= 4.0 / 2.0);
+    let bias = [0.5, 0.25, -1.0];
+    let layer = |first: [f32; 4], pruned| {
+        let weights: [&[f32]; 3] = [&first, &[0.0; 4], &[1.0; 4]];
+        given(Aggregate::Mean, &weights, pruned).bias(bias.to_vec())
+    };
+    let (layer, scaled) = (layer([0.5, 0.0, 0.0, -1.0], true), layer([1.0, 0.0, 0.0, -2.0], false));
     let rows = [0.0, 1.0, -1.0, 0.5, 1.0, 1.0, 1.0, 1.0];
     for options in all_options() {
-        let of = |layer: &FloatMax| quantize(&single(layer.clone()), &rows, &options).unwrap();
+        let of =
+            |layer: &FloatMax<'static>| quantize(&single(layer.clone()), &rows, &options).unwrap();
         let pruned = of(&layer);
-        assert_eq!(pruned, of(&scaled));
+        assert_eq!(pruned.model, of(&scaled).model);
         let found = reals(&run_everywhere(&pruned.model, &rows));
         for (found, expected) in found.iter().zip([0.25, 0.25, -0.875, 0.25, 0.25, 0.0]) {
             assert!((found - expected).abs() < 0.03, "{found}, {expected}: {options:?}");
@@ -276,12 +216,10 @@ fn a_pruned_mean_becomes_one_of_larger_weights() {
 fn nothing_but_zeros() {
     for aggregate in AGGREGATES {
         for pruned in [false, true] {
-            let layer = FloatMax { pruned, ..given(aggregate, &[&[0.0; 3], &[0.0; 3]]) };
-            let layers =
-                vec![FloatLayer::Max(layer), FloatLayer::Max(given(aggregate, &[&[0.0; 2]]))];
+            let layer = given(aggregate, &[&[0.0; 3], &[0.0; 3]], pruned);
+            let net = net(3, &[layer.into(), given(aggregate, &[&[0.0; 2]], false).into()]);
             for options in all_options() {
-                let Quantized { model, .. } =
-                    quantize(&net(layers.clone()), &[0.0; 6], &options).unwrap();
+                let Quantized { model, .. } = quantize(&net, &[0.0; 6], &options).unwrap();
                 assert_eq!(reals(&run_everywhere(&model, &[0.0; 6])), [0.0, 0.0]);
             }
         }
@@ -290,42 +228,17 @@ fn nothing_but_zeros() {
 
 #[test]
 fn numbers_beyond_f32_are_refused() {
-    let refused = |layers: Vec<FloatLayer>, rows: &[f32], part: &str| {
-        let error = quantize(&net(layers), rows, &QuantizeOptions::default()).unwrap_err();
+    let refused = |net: Model<'_>, rows: &[f32], part: &str| {
+        let error = quantize(&net, rows, &QuantizeOptions::default()).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     };
-    let soft = given(Aggregate::SoftAbsMax { alpha: 1e37 }, &[&[1e5]]);
-    let layers = vec![FloatLayer::Max(soft), dense(1, 1, Activation::Identity)];
-    refused(layers, &[1.0], "layer 0 (soft_abs_max): alpha 1e37 is too large beside outputs");
-    let mut mean = given(Aggregate::Mean, &[&[0.0; 200], &[0.0; 200]]);
-    mean.pruned = true;
-    mean.dense.weights[200] = 3e38;
-    let part = "layer 0 (mean): channel 1: the weight for input 0, times 200, is beyond f32";
-    refused(vec![FloatLayer::Max(mean)], &[0.0; 200], part);
-}
-
-#[test]
-fn layers_that_are_refused() {
-    let good = |aggregate| given(aggregate, &[&[1.0, 2.0, 3.0, 4.0, 5.0], &[0.0; 5]]);
-    let refused = |layer: FloatMax, part: &str| {
-        let error = FloatNet::new("bad", 5, vec![FloatLayer::Max(layer)]).unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::Model);
-        let text = error.to_string();
-        assert!(text.starts_with("layer 0 (") && text.contains(part), "{text}");
-    };
-    let splits = |splits| FloatMax { splits, ..good(Aggregate::Max) };
-    assert!(FloatNet::new("good", 5, vec![FloatLayer::Max(splits(5))]).is_ok());
-    refused(splits(0), "0 splits, but");
-    refused(splits(4), "5 inputs do not fill 4 splits of 2");
-    refused(splits(usize::MAX), "do not fill");
-    refused(FloatMax { splits: 2, ..good(Aggregate::Mean) }, "a mean has no splits");
-    for alpha in [0.0, -1.0, f32::NAN, f32::INFINITY, 1e-40, 1e38] {
-        refused(good(Aggregate::SoftAbsMax { alpha }), "soft_abs_max): alpha");
-    }
-    let mut narrow = good(Aggregate::Max);
-    narrow.dense.inputs = 4;
-    refused(narrow, "layer 0 (max): its input is 5 wide");
-    let mut short = good(Aggregate::Mam);
-    short.dense.bias = Some(vec![0.0]);
-    refused(short, "layer 0 (mam): 1 biases for 2 outputs");
+    let soft = given(Aggregate::SoftAbsMax { alpha: 1e37 }, &[&[1e5]], false);
+    let soft = net(1, &[soft.into(), dense(1, 1, Activation::Identity)]);
+    let part = "(float soft_abs_max) \"0\": alpha 1e37 is too large beside outputs";
+    refused(soft, &[1.0], part);
+    let mut large = [0.0; 200];
+    large[0] = 3e38;
+    let mean = given(Aggregate::Mean, &[&[0.0; 200], &large], true);
+    let part = "(float mean) \"0\": channel 1: the weight for input 0, times 200, is beyond f32";
+    refused(single(mean), &[0.0; 200], part);
 }

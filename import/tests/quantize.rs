@@ -2,15 +2,16 @@
 
 mod common;
 
-use common::{all_options, names, noise, reals, run_everywhere};
-use signfold::layers::{Activation, Bias, Dense, DenseInput, DenseOutput, Layer};
-use signfold::{Element, ErrorKind, Model, Values};
-use signfold_import::{
-    ActivationRange, Agreement, FloatDense, FloatLayer, FloatNet, QuantizeOptions, Quantized,
-    WeightScales, quantize,
+use common::{
+    Part, all_options, dense, forward, given, names, net, noise, quantize, reals, run_everywhere,
 };
+use signfold::layers::{
+    Activation, Argmax, Bias, Dense, DenseInput, DenseOutput, FloatDense, Layer, Softmax,
+};
+use signfold::{Element, ErrorKind, Model, Values, WeightLayout};
+use signfold_import::{ActivationRange, Agreement, QuantizeOptions, Quantized, WeightScales};
 
-const ACTIVATIONS: [Activation; 9] = [
+const ACTIVATIONS: [Activation; 16] = [
     Activation::Identity,
     Activation::Relu,
     Activation::Relu6,
@@ -20,30 +21,14 @@ const ACTIVATIONS: [Activation; 9] = [
     Activation::Sigmoid,
     Activation::Gelu,
     Activation::GeluTanh,
+    Activation::Elu { alpha: 1.0 },
+    Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 },
+    Activation::Silu,
+    Activation::HardSwish,
+    Activation::Softplus,
+    Activation::Softsign,
+    Activation::Mish,
 ];
-
-/// A dense layer of random weights, about as large as training leaves them.
-fn dense(inputs: usize, outputs: usize, activation: Activation, seed: u32) -> FloatLayer {
-    let scale = 2.0 / (inputs as f32).sqrt();
-    let weights = noise(inputs * outputs, seed).into_iter().map(|w| w * scale).collect();
-    let bias = Some(noise(outputs, seed + 1));
-    FloatLayer::Dense(FloatDense { inputs, outputs, weights, bias, activation })
-}
-
-fn net(inputs: usize, layers: Vec<FloatLayer>) -> FloatNet {
-    FloatNet::new("small", inputs, layers).unwrap()
-}
-
-/// A dense layer of one output per row of weights.
-fn given(weights: &[&[f32]], bias: &[f32]) -> FloatDense {
-    FloatDense {
-        inputs: weights[0].len(),
-        outputs: weights.len(),
-        weights: weights.concat(),
-        bias: Some(bias.to_vec()),
-        activation: Activation::Identity,
-    }
-}
 
 fn first_dense<'m>(model: &'m Model<'static>) -> &'m Dense<'static> {
     let mut layers = model.layers().map(|(layer, _, _)| layer);
@@ -56,21 +41,18 @@ fn first_dense<'m>(model: &'m Model<'static>) -> &'m Dense<'static> {
 fn every_activation_with_every_option() {
     let rows = noise(17 * 100, 5);
     for activation in ACTIVATIONS {
-        let layers = vec![
-            dense(17, 33, activation, 10),
-            dense(33, 9, activation, 20),
-            dense(9, 5, activation, 30),
-        ];
-        let net = net(17, layers);
+        let part = |inputs, outputs, seed| Part(dense(inputs, outputs, seed).into(), activation);
+        let net = net(17, &[part(17, 33, 10), part(33, 9, 20), part(9, 5, 30)]);
         for options in all_options() {
             let Quantized { model, report } = quantize(&net, &rows, &options).unwrap();
             let found = reals(&run_everywhere(&model, &rows));
-            let agreement = report.agreement.unwrap();
-            let again = Agreement::between(&net.forward(&rows).unwrap(), &found, 5).unwrap();
+            let agreement = *report.agreement().unwrap();
+            let again = Agreement::between(&forward(&net, &rows), &found, 5).unwrap();
             assert_eq!(agreement, again);
             assert!(agreement.sqnr_db > 28.0, "{activation}, {options:?}:\n{report}");
             assert_eq!(model.golden().unwrap().inputs[0].len(), 8 * 17);
-            assert_eq!(report.layers.len(), 3);
+            let layers = if activation.clamp().is_some() { 3 } else { 6 };
+            assert_eq!(report.layers.len(), layers);
         }
     }
 }
@@ -78,10 +60,13 @@ fn every_activation_with_every_option() {
 #[test]
 fn clamps_are_fused_and_others_get_a_table() {
     let rows = noise(40, 5);
-    let layers = |activation| vec![dense(4, 6, activation, 1), dense(6, 3, activation, 2)];
+    let layers = |activation| {
+        let part = |inputs, outputs, seed| Part(dense(inputs, outputs, seed).into(), activation);
+        [part(4, 6, 1), part(6, 3, 2)]
+    };
     let model = |activation, dense_input| {
         let options = QuantizeOptions { dense_input, ..QuantizeOptions::default() };
-        quantize(&net(4, layers(activation)), &rows, &options).unwrap().model
+        quantize(&net(4, &layers(activation)), &rows, &options).unwrap().model
     };
     let (relu, tanh) = (Activation::Relu, Activation::Tanh);
     assert_eq!(names(&model(relu, DenseInput::Int8)), ["quantize", "dense", "dense"]);
@@ -99,7 +84,7 @@ fn clamps_are_fused_and_others_get_a_table() {
 fn weights_bias_and_scales_by_hand() {
     let rows = [0.0, 1.0, -1.0, 0.5];
     let layer = given(&[&[1.27, -0.635], &[0.0, 0.0], &[12.7, 0.1]], &[0.5, 0.25, -1.0]);
-    let net = net(2, vec![FloatLayer::Dense(layer)]);
+    let net = net(2, &[layer.into()]);
     let Quantized { model, report } = quantize(&net, &rows, &QuantizeOptions::default()).unwrap();
     let dense = first_dense(&model);
     // -63.5 is rounded to the even neighbour.
@@ -115,7 +100,7 @@ fn weights_bias_and_scales_by_hand() {
         assert!((bias[n] as f32 * step - real).abs() <= 0.501 * step);
     }
     assert_eq!(report.layers[0].weight_scales, Some((scales[1], scales[2])));
-    assert_eq!(report.input.unwrap().params, Some(input));
+    assert_eq!(report.inputs[0].params, Some(input));
 
     let options =
         QuantizeOptions { weights: WeightScales::PerTensor, ..QuantizeOptions::default() };
@@ -127,7 +112,7 @@ fn weights_bias_and_scales_by_hand() {
 #[test]
 fn small_weights_beside_a_large_bias() {
     let layer = given(&[&[1e-12, -1e-12], &[1e-30, 0.0], &[0.0, 0.0]], &[3.0, 1e10, 0.7]);
-    let net = net(2, vec![FloatLayer::Dense(layer)]);
+    let net = net(2, &[layer.into()]);
     let rows = [0.0, 1.0, -1.0, 0.5];
     for options in all_options() {
         let model = quantize(&net, &rows, &options).unwrap().model;
@@ -147,51 +132,55 @@ fn small_weights_beside_a_large_bias() {
 #[test]
 fn a_bias_beyond_all_scales_is_an_error() {
     let layer = given(&[&[1.0, 1.0], &[0.0, 1.0]], &[0.0, 1e38]);
-    let net = net(2, vec![FloatLayer::Dense(layer)]);
+    let net = net(2, &[layer.into()]);
     let error = quantize(&net, &[0.0, 1e-30], &QuantizeOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Model);
     let text = error.to_string();
-    assert!(text.contains("layer 0 (dense): channel 1: bias 1e38 is too large"), "{text}");
+    assert!(
+        text.contains("layer 0 (float dense) \"0\": channel 1: bias 1e38 is too large"),
+        "{text}"
+    );
 }
 
 #[test]
 fn networks_of_nothing_but_zeros() {
     let zeros = |inputs, outputs| {
         let weights = vec![0.0; inputs * outputs];
-        FloatLayer::Dense(FloatDense { inputs, outputs, weights, ..FloatDense::default() })
+        FloatDense::new(weights, WeightLayout::OutIn, outputs, inputs).unwrap()
     };
-    let net = net(3, vec![zeros(3, 4), zeros(4, 2)]);
+    let net = net(3, &[zeros(3, 4).into(), zeros(4, 2).into()]);
     for options in all_options() {
         let Quantized { model, report } = quantize(&net, &[0.0; 6], &options).unwrap();
         assert_eq!(run_everywhere(&model, &[0.0; 6]), Values::from(vec![0.0_f32; 4]));
-        assert_eq!(report.agreement.unwrap().sqnr_db, f64::INFINITY);
+        assert_eq!(report.agreement().unwrap().sqnr_db, f64::INFINITY);
     }
 }
 
 #[test]
 fn single_layers_and_layers_in_odd_places() {
     let rows = noise(60, 3);
-    let hidden = || dense(3, 4, Activation::Tanh, 1);
-    let (softmax, argmax) = (|| FloatLayer::Softmax, || FloatLayer::Argmax);
+    let hidden = || Part(dense(3, 4, 1).into(), Activation::Tanh);
+    let last = |activation| Part(dense(4, 3, 2).into(), activation);
+    let (softmax, argmax) = (|| Part::from(Softmax), || Part::from(Argmax));
     let cases = [
         (vec![hidden()], 1e-1),
         (vec![softmax()], 1e-6),
         (vec![argmax()], 0.0),
         (vec![softmax(), argmax()], 1e-6),
         (vec![softmax(), hidden()], 1e-1),
-        (vec![hidden(), softmax(), dense(4, 3, Activation::Relu, 2), softmax()], 1e-1),
-        (vec![hidden(), dense(4, 3, Activation::Gelu, 2), softmax(), argmax()], 1e-1),
+        (vec![hidden(), softmax(), last(Activation::Relu), softmax()], 1e-1),
+        (vec![hidden(), last(Activation::Gelu), softmax(), argmax()], 1e-1),
     ];
     for (layers, error) in cases {
-        let net = net(3, layers);
+        let net = net(3, &layers);
         for options in all_options() {
             let Quantized { model, report } = quantize(&net, &rows, &options).unwrap();
             let found = run_everywhere(&model, &rows);
-            let agreement = report.agreement.unwrap();
+            let agreement = *report.agreement().unwrap();
             assert!(agreement.max_abs_error <= error, "{:?}\n{report}", names(&model));
             assert_eq!(agreement.rows, 20);
             if let (Values::U32(found), Some(share)) = (found, agreement.argmax) {
-                let float = net.forward(&rows).unwrap();
+                let float = forward(&net, &rows);
                 let same = float.iter().zip(found.iter()).filter(|(a, b)| **a == **b as f32);
                 assert_eq!(share, same.count() as f64 / 20.0);
             }
@@ -201,11 +190,21 @@ fn single_layers_and_layers_in_odd_places() {
 
 #[test]
 fn dynamic_networks_need_no_calibration() {
-    let net = net(4, vec![dense(4, 6, Activation::Gelu, 1), dense(6, 3, Activation::Relu, 2)]);
+    let net = net(
+        4,
+        &[
+            Part(dense(4, 6, 1).into(), Activation::Gelu),
+            Part(dense(6, 3, 2).into(), Activation::Relu),
+        ],
+    );
     let options = QuantizeOptions { dense_input: DenseInput::PerRow, ..QuantizeOptions::default() };
     let Quantized { model, report } = quantize(&net, &[], &options).unwrap();
-    assert!(report.agreement.is_none() && report.input.is_none() && model.golden().is_none());
-    assert!(report.layers[0].weight_scales.is_some() && report.layers[0].output.is_none());
+    assert!(
+        report.agreement().is_none()
+            && report.inputs[0].range.is_none()
+            && model.golden().is_none()
+    );
+    assert!(report.layers[0].weight_scales.is_some() && report.layers[0].output.range.is_none());
     let rows = noise(40, 3);
     assert_eq!(names(&quantize(&net, &rows, &options).unwrap().model), names(&model));
     assert!(!report.to_string().contains("agreement"));
@@ -213,7 +212,7 @@ fn dynamic_networks_need_no_calibration() {
 
 #[test]
 fn names_and_golden_rows() {
-    let net = net(4, vec![dense(4, 3, Activation::Identity, 1)]);
+    let net = net(4, &[dense(4, 3, 1).into()]);
     let rows = noise(20, 3);
     let golden = |golden_rows| {
         let name = Some("other".to_owned());
@@ -229,8 +228,8 @@ fn names_and_golden_rows() {
 
 #[test]
 fn calls_that_are_refused() {
-    let net = net(3, vec![dense(3, 2, Activation::Identity, 1)]);
-    let refused = |net: &FloatNet, rows: &[f32], options: &QuantizeOptions, part: &str| {
+    let net = net(3, &[dense(3, 2, 1).into()]);
+    let refused = |net: &Model<'_>, rows: &[f32], options: &QuantizeOptions, part: &str| {
         let error = quantize(net, rows, options).unwrap_err();
         assert!(error.to_string().contains(part), "{error}");
     };
@@ -245,30 +244,8 @@ fn calls_that_are_refused() {
     };
     refused(&net, &[0.0; 3], &options, "asymmetric");
     let huge = given(&[&[1e38, 1e38, 1e38]], &[0.0]);
-    let huge = FloatNet::new("huge", 3, vec![FloatLayer::Dense(huge)]).unwrap();
-    let part = "layer 0 (dense): calibration row 1 leads to the value inf";
+    let huge = crate::net(3, &[huge.into()]);
+    let part = "layer 0 (float dense) \"0\": calibration row 1 leads to the value inf";
     refused(&huge, &[0.0, 0.0, 0.0, 9.0, 9.0, 9.0], &default, part);
-    assert_eq!(net.forward(&[1.0]).unwrap_err().kind(), ErrorKind::Input);
     assert!(Agreement::between(&[1.0], &[1.0, 2.0], 1).is_err());
-}
-
-#[test]
-fn networks_that_are_refused() {
-    let good = || given(&[&[1.0, 2.0], &[3.0, 4.0]], &[0.0, 0.0]);
-    let refused = |dense: FloatDense, part: &str| {
-        let error = FloatNet::new("bad", 2, vec![FloatLayer::Dense(dense)]).unwrap_err();
-        assert!(error.to_string().contains("layer 0 (dense)"), "{error}");
-        assert!(error.to_string().contains(part), "{error}");
-    };
-    refused(FloatDense { inputs: 3, ..good() }, "2 wide");
-    refused(FloatDense { outputs: 3, ..good() }, "have 4 weights");
-    refused(FloatDense { outputs: 0, ..good() }, "without elements");
-    refused(FloatDense { bias: Some(vec![0.0]), ..good() }, "1 biases");
-    refused(FloatDense { bias: Some(vec![0.0, f32::NAN]), ..good() }, "bias of output 1 is NaN");
-    let weights = vec![1.0, 2.0, f32::INFINITY, 4.0];
-    refused(FloatDense { weights, ..good() }, "output 1, input 0 is inf");
-    let activation = Activation::Clip { min: f32::NAN, max: 1.0 };
-    refused(FloatDense { activation, ..good() }, "clip from NaN");
-    let activation = Activation::LeakyRelu { alpha: f32::NAN };
-    refused(FloatDense { activation, ..good() }, "slope NaN");
 }

@@ -2,11 +2,11 @@
 
 mod common;
 
-use common::{Tensor, description, f32s, file};
-use safetensors::tensor::Dtype;
-use signfold::layers::{Activation, Aggregate};
-use signfold::{Error, ErrorKind};
-use signfold_import::{FloatDense, FloatLayer, FloatNet};
+use ::safetensors::tensor::Dtype;
+use common::{Tensor, description, f32s, file, forward};
+use signfold::layers::{Activation, Aggregate, FloatDense, Layer};
+use signfold::{Error, ErrorKind, Model};
+use signfold_import::safetensors;
 
 const DENSE: &str = r#"{"kind":"dense","weight":"w","layout":"out_in","bias":"b"}"#;
 const WEIGHTS: [f32; 6] = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
@@ -15,20 +15,33 @@ fn tensors() -> Vec<Tensor> {
     vec![f32s("w", &[2, 3], &WEIGHTS), f32s("b", &[2], &[0.5, -0.5])]
 }
 
-fn read(layers: &str, tensors: &[Tensor]) -> Result<FloatNet, Error> {
-    FloatNet::from_safetensors(&file(Some(&description(layers)), tensors))
+fn read_bytes(bytes: &[u8]) -> Result<Model<'static>, Error> {
+    safetensors::read(bytes).map(|imported| imported.model)
 }
 
-fn dense(net: &FloatNet) -> &FloatDense {
-    match &net.layers()[0] {
-        FloatLayer::Dense(dense) => dense,
+fn read(layers: &str, tensors: &[Tensor]) -> Result<Model<'static>, Error> {
+    read_bytes(&file(Some(&description(layers)), tensors))
+}
+
+fn dense<'m>(net: &'m Model<'static>) -> &'m FloatDense<'static> {
+    match net.layers().next() {
+        Some((Layer::FloatDense(dense), ..)) => dense,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// What follows the first layer.
+fn activation(net: &Model<'_>) -> Activation {
+    match net.layers().nth(1) {
+        None => Activation::Identity,
+        Some((Layer::Pointwise(pointwise), ..)) => pointwise.activation,
         other => panic!("{other:?}"),
     }
 }
 
 /// Asserts kind and text of the error.
 #[track_caller]
-fn refused(result: Result<FloatNet, Error>, kind: ErrorKind, parts: &[&str]) {
+fn refused(result: Result<Model<'static>, Error>, kind: ErrorKind, parts: &[&str]) {
     let error = result.expect_err("refused");
     let text = error.to_string();
     assert_eq!(error.kind(), kind, "{text}");
@@ -53,8 +66,8 @@ fn layouts_and_kinds_of_bias_mean_the_same_network() {
     assert_eq!(read(row, &[weights]).unwrap(), expected);
 
     let none = r#"{"kind":"dense","weight":"w","layout":"out_in","bias":null}"#;
-    assert_eq!(dense(&read(none, &tensors()[..1]).unwrap()).bias, None);
-    assert_eq!(expected.forward(&[1.0, 0.0, -1.0, 0.0, 0.0, 1.0]).unwrap(), [-1.5, -2.5, 3.5, 5.5]);
+    assert_eq!(dense(&read(none, &tensors()[..1]).unwrap()).bias_values(), None);
+    assert_eq!(forward(&expected, &[1.0, 0.0, -1.0, 0.0, 0.0, 1.0]), [-1.5, -2.5, 3.5, 5.5]);
 }
 
 #[test]
@@ -74,31 +87,65 @@ fn every_activation() {
         (r#"{"name":"hardtanh","min":-2,"max":3}"#, clip(-2.0, 3.0)),
         (r#"{"name":"clip","min":0,"max":0.5}"#, clip(0.0, 0.5)),
         (r#"{"name":"relu"}"#, Activation::Relu),
+        (r#""elu""#, Activation::Elu { alpha: 1.0 }),
+        (r#"{"name":"elu","alpha":0.5}"#, Activation::Elu { alpha: 0.5 }),
+        (r#""selu""#, Activation::Selu { alpha: 1.673_263_2, gamma: 1.050_701 }),
+        (r#""silu""#, Activation::Silu),
+        (r#""mish""#, Activation::Mish),
+        (r#""hard_sigmoid""#, Activation::HardSigmoid { alpha: 1.0 / 6.0, beta: 0.5 }),
+        (r#""hard_swish""#, Activation::HardSwish),
+        (r#""softplus""#, Activation::Softplus),
+        (r#""softsign""#, Activation::Softsign),
+        (r#""exp""#, Activation::Exp),
     ];
     for (json, expected) in cases {
         let layer = format!(
             r#"{{"kind":"dense","weight":"w","layout":"out_in","bias":"b","activation":{json}}}"#
         );
         let net = read(&layer, &tensors()).unwrap();
-        assert_eq!(dense(&net).activation, expected, "{json}");
+        assert_eq!(activation(&net), expected, "{json}");
         let row = [0.25, -0.5, 0.125];
         let sums = [0.125_f32, -1.25];
-        assert_eq!(net.forward(&row).unwrap(), sums.map(|x| expected.apply(x)), "{json}");
+        assert_eq!(forward(&net, &row), sums.map(|x| expected.apply(x)), "{json}");
     }
 }
 
 #[test]
 fn softmax_and_argmax() {
     let net = read(&format!(r#"{DENSE},{{"kind":"softmax"}}"#), &tensors()).unwrap();
-    let out = net.forward(&[0.0, 0.0, 0.0]).unwrap();
+    let out = forward(&net, &[0.0, 0.0, 0.0]);
     assert!((out[0] - 1.0 / (1.0 + (-1.0_f32).exp())).abs() < 1e-6);
     assert!((out[0] + out[1] - 1.0).abs() < 1e-6);
     let layers = format!(r#"{DENSE},{{"kind":"softmax"}},{{"kind":"argmax"}}"#);
     let net = read(&layers, &tensors()).unwrap();
-    assert_eq!(net.outputs(), 1);
-    assert_eq!(net.forward(&[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]).unwrap(), [0.0, 1.0]);
+    assert_eq!(net.output().width, 1);
+    assert_eq!(forward(&net, &[0.0, 0.0, 0.0, 1.0, 0.0, 0.0]), [0.0, 1.0]);
     let more = format!(r#"{layers},{{"kind":"softmax"}}"#);
-    refused(read(&more, &tensors()), ErrorKind::Model, &["layer 3 (softmax)", "argmax"]);
+    refused(
+        read(&more, &tensors()),
+        ErrorKind::Model,
+        &["layer 3 (softmax)", "its input is 1 x u32"],
+    );
+}
+
+#[test]
+fn tensors_have_names() {
+    let layer = |weight: &str, activation: &str| {
+        format!(
+            r#"{{"kind":"dense","weight":"{weight}","layout":"out_in","activation":{activation}}}"#
+        )
+    };
+    let layers = [
+        r#"{"kind":"softmax"}"#.to_owned(),
+        layer("fc.0.weight", r#"{"name":"clip","min":0,"max":1}"#),
+        layer("out", "null"),
+        r#"{"kind":"softmax"},{"kind":"argmax"}"#.to_owned(),
+    ];
+    let tensors = [f32s("fc.0.weight", &[3, 3], &[0.0; 9]), f32s("out", &[2, 3], &WEIGHTS)];
+    let net = read(&layers.join(","), &tensors).unwrap();
+    let names: Vec<_> = net.tensors().map(|id| net.tensor_name(id)).collect();
+    let expected = ["input", "softmax", "fc.0", "fc.0.clip", "out", "out.softmax", "out.argmax"];
+    assert_eq!(names, expected);
 }
 
 #[test]
@@ -218,16 +265,16 @@ fn max_product_layers() {
     ] {
         let fields = format!(r#"{fields},"activation":"relu""#);
         let net = read(&layer(kind, &fields), &tensors()).unwrap();
-        let FloatLayer::Max(max) = &net.layers()[0] else { panic!("{net:?}") };
-        assert_eq!((max.aggregate, max.splits, max.pruned), (aggregate, splits, pruned));
-        assert_eq!((&max.dense.weights[..], net.outputs()), (&WEIGHTS[..], 2));
-        assert_eq!(max.dense.bias, Some(vec![0.5, -0.5]));
-        assert_eq!(max.dense.activation, Activation::Relu);
+        let Some((Layer::FloatMax(max), ..)) = net.layers().next() else { panic!("{net:?}") };
+        assert_eq!((max.aggregate(), max.split_count()), (aggregate, splits));
+        assert_eq!((max.is_pruned(), max.weights()), (pruned, &WEIGHTS[..]));
+        assert_eq!(max.bias_values(), Some(&[0.5, -0.5][..]));
+        assert_eq!(activation(&net), Activation::Relu);
     }
     let in_out = r#"{"kind":"max","weight":"w","layout":"in_out"}"#;
     let transposed = f32s("w", &[3, 2], &[1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
     let net = read(in_out, &[transposed]).unwrap();
-    assert_eq!(net.forward(&[1.0, 1.0, -1.0]).unwrap(), [2.0, 5.0]);
+    assert_eq!(forward(&net, &[1.0, 1.0, -1.0]), [2.0, 5.0]);
 
     for (kind, fields, part) in [
         ("max", r#","size":1"#, "`size`"),
@@ -246,11 +293,11 @@ fn max_product_layers() {
         refused(result, ErrorKind::Format, &["layer 0", part]);
     }
     for (kind, fields, part) in [
-        ("max", r#","splits":0"#, "0 splits"),
+        ("max", r#","splits":0"#, "fill 0 splits"),
         ("max", r#","splits":4"#, "3 inputs do not fill 4 splits"),
-        ("soft_abs_max", r#","alpha":0"#, "alpha 0e0"),
-        ("soft_abs_max", r#","alpha":-1"#, "alpha -1e0"),
-        ("soft_abs_max", r#","alpha":1e99"#, "alpha inf"),
+        ("soft_abs_max", r#","alpha":0"#, "alpha: scale 0e0"),
+        ("soft_abs_max", r#","alpha":-1"#, "alpha: scale -1e0"),
+        ("soft_abs_max", r#","alpha":1e99"#, "alpha: scale inf"),
     ] {
         let place = format!("layer 0 ({kind})");
         let result = read(&layer(kind, fields), &tensors());
@@ -271,7 +318,7 @@ fn max_product_layers() {
 
 #[test]
 fn metadata_that_is_refused() {
-    let read = |json: &str| FloatNet::from_safetensors(&file(Some(json), &tensors()));
+    let read = |json: &str| read_bytes(&file(Some(json), &tensors()));
     let top = |start: &str| format!(r#"{{{start},"layers":[{DENSE}]}}"#);
     let key = "metadata key \"signfold\"";
     for (json, part) in [
@@ -297,28 +344,28 @@ fn metadata_that_is_refused() {
     let deep = vec![r#"{"kind":"softmax"}"#; 1025].join(",");
     refused(read(&description(&deep)), ErrorKind::Limit, &["1025 layers"]);
     let bytes = file(Some(&description("")), &[]);
-    refused(FloatNet::from_safetensors(&bytes), ErrorKind::Model, &["without layers"]);
+    refused(read_bytes(&bytes), ErrorKind::Model, &["without layers"]);
     let bytes = file(None, &tensors());
-    refused(FloatNet::from_safetensors(&bytes), ErrorKind::Format, &[key, "not there"]);
+    refused(read_bytes(&bytes), ErrorKind::Format, &[key, "not there"]);
 }
 
 /// No change of a file may do worse than an error, and no cut may go unnoticed.
 #[test]
 fn damaged_files() {
     let bytes = file(Some(&description(DENSE)), &tensors());
-    FloatNet::from_safetensors(&bytes).unwrap();
+    read_bytes(&bytes).unwrap();
     for length in 0..bytes.len() {
-        let cut = FloatNet::from_safetensors(&bytes[..length]);
+        let cut = read_bytes(&bytes[..length]);
         refused(cut, ErrorKind::Format, &["safetensors"]);
     }
     let mut longer = bytes.clone();
     longer.push(0);
-    refused(FloatNet::from_safetensors(&longer), ErrorKind::Format, &["33 follow"]);
+    refused(read_bytes(&longer), ErrorKind::Format, &["33 follow"]);
     for i in 0..bytes.len() {
         for value in [0, 0x20, b'"', b'9', 0x7F, 0xFF, bytes[i] ^ 1, bytes[i] ^ 0x80] {
             let mut damaged = bytes.clone();
             damaged[i] = value;
-            let _ = FloatNet::from_safetensors(&damaged);
+            let _ = read_bytes(&damaged);
         }
     }
 }
@@ -338,5 +385,5 @@ fn lengths_that_overflow() {
     let header = format!("{{{}}}", entries.join(","));
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
-    refused(FloatNet::from_safetensors(&bytes), ErrorKind::Format, &["0 follow"]);
+    refused(read_bytes(&bytes), ErrorKind::Format, &["0 follow"]);
 }

@@ -4,14 +4,12 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{reals, run_everywhere};
+use common::{forward, names, quantize, reals, run_everywhere};
 use npyz::{Deserialize, NpyFile};
-use signfold::layers::{Activation, DenseInput};
+use signfold::layers::{Activation, DenseInput, Layer};
 use signfold::quant::Int8;
 use signfold::{Model, Values};
-use signfold_import::{
-    ActivationRange, FloatLayer, FloatNet, QuantizeOptions, WeightScales, quantize,
-};
+use signfold_import::{ActivationRange, QuantizeOptions, WeightScales, safetensors};
 
 fn path(relative: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "models", relative].iter().collect()
@@ -25,8 +23,8 @@ fn array<T: Deserialize>(name: &str) -> Vec<T> {
     NpyFile::new(&read(&format!("data/{name}.npy"))[..]).unwrap().into_vec().unwrap()
 }
 
-fn net(name: &str) -> FloatNet {
-    FloatNet::from_safetensors(&read(&format!("float/{name}.safetensors"))).unwrap()
+fn net(name: &str) -> Model<'static> {
+    safetensors::read(&read(&format!("float/{name}.safetensors"))).unwrap().model
 }
 
 fn float_score(name: &str) -> f64 {
@@ -103,25 +101,42 @@ impl Case {
 #[test]
 fn reads_the_layers() {
     let net = net("digits-hardtanh");
-    assert_eq!((net.name(), net.inputs(), net.outputs()), ("digits-hardtanh", 64, 10));
-    let widths: Vec<_> = net
-        .layers()
-        .iter()
-        .map(|layer| match layer {
-            FloatLayer::Dense(dense) => (dense.outputs, dense.inputs, dense.activation),
-            other => panic!("{other:?}"),
-        })
-        .collect();
+    assert_eq!(net.name(), "digits-hardtanh");
+    assert_eq!((net.input().width, net.output().width), (64, 10));
     let clip = Activation::Clip { min: -1.0, max: 1.0 };
-    let expected =
-        [(256, 64, clip), (128, 256, clip), (64, 128, clip), (10, 64, Activation::Identity)];
-    assert_eq!(widths, expected);
+    let mut widths = Vec::new();
+    for (layer, input, output) in net.layers() {
+        match layer {
+            Layer::FloatDense(_) => widths.push((input.width, output.width)),
+            Layer::Pointwise(pointwise) => assert_eq!(pointwise.activation, clip),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(widths, [(64, 256), (256, 128), (128, 64), (64, 10)]);
+    let names: Vec<_> = net.tensors().map(|id| net.tensor_name(id)).collect();
+    let expected = ["input", "0", "0.clip", "2", "2.clip", "4", "4.clip", "6"];
+    assert_eq!(names, expected);
+}
+
+/// The quantizer may become better; but then the shipped models have to be made anew.
+#[test]
+fn the_shipped_models_come_out() {
+    for case in &CASES {
+        let made = quantize(&net(case.name), &case.calibration(), &QuantizeOptions::default());
+        let file = read(&format!("{}.sfold", case.name));
+        let (made, shipped) = (made.unwrap().model, Model::read(&file).unwrap());
+        for ((made, ..), (shipped, ..)) in made.layers().zip(shipped.layers()) {
+            assert!(made == shipped, "{}: {}", case.name, made.name());
+        }
+        assert!(made == shipped, "{}", case.name);
+        assert_eq!(names(&made), names(&shipped));
+    }
 }
 
 #[test]
 fn float_scores_are_those_of_training() {
     for case in &CASES {
-        let score = case.score(&net(case.name).forward(&case.test_rows()).unwrap());
+        let score = case.score(&forward(&net(case.name), &case.test_rows()));
         assert!((score - float_score(case.name)).abs() < 1e-6, "{}: {score}", case.name);
     }
 }

@@ -121,11 +121,11 @@ pub(crate) fn sums<V: Vector>(
         let part = Part {
             weights: &weights[first * packed.inputs..][..width * packed.inputs],
             bias: packed.bias.as_ref().map(|bias| &bias[first..]),
+            at: first - start,
             width: width.min(end - first),
             rows,
             stride,
         };
-        let out = &mut out[first - start..];
         match vectors {
             VECTORS => part.tiles::<V, VECTORS>(vector, out),
             2 => part.tiles::<V, 2>(vector, out),
@@ -139,7 +139,9 @@ pub(crate) fn sums<V: Vector>(
 struct Part<'a> {
     weights: &'a [f32],
     bias: Option<&'a [f32]>,
-    /// How many outputs there are, without padding.
+    /// Where the first one lies in an output row.
+    at: usize,
+    /// How many there are, without padding.
     width: usize,
     rows: Rows<'a>,
     /// Values from one output row to the next.
@@ -150,7 +152,7 @@ impl Part<'_> {
     fn tiles<V: Vector, const N: usize>(&self, vector: V, out: &mut [f32]) {
         let mut row = 0;
         while row < self.rows.count {
-            let out = &mut out[row * self.stride..];
+            let out = &mut out[row * self.stride + self.at..];
             row += match self.rows.count - row {
                 1 => vector.vectorize(Tile::<1, N> { part: self, row, out }),
                 2 => vector.vectorize(Tile::<2, N> { part: self, row, out }),
@@ -172,7 +174,7 @@ impl<V: Vector, const R: usize, const N: usize> Op<V> for Tile<'_, '_, R, N> {
 
     #[inline(always)]
     fn run(self, vector: V) -> usize {
-        let Self { part: Part { weights, bias, width, rows, stride }, row, out } = self;
+        let Self { part: Part { weights, bias, width, rows, stride, .. }, row, out } = self;
         let inputs = weights.len() / (N * V::LANES);
         let x: [&[f32]; R] =
             core::array::from_fn(|r| &rows.values[(row + r) * rows.stride..][..inputs]);

@@ -19,11 +19,12 @@ class Refused(Exception):
 def signfold(*arguments):
     """Runs the command, returns what it printed. A refusal is exit code 1; all else is a fault of ours."""
     command = [COMMAND, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    environment = os.environ | {"RUST_BACKTRACE": "0"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     if done.returncode == 1:
         raise Refused(" ".join(done.stderr.removeprefix("error: ").split()))
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} exited with {done.returncode}: {done.stderr}")
+        raise RuntimeError(f"exit code {done.returncode}: {' '.join(done.stderr.split())}")
     return done.stdout
 
 
@@ -32,21 +33,23 @@ def rows(array):
     return np.ascontiguousarray(array.reshape(len(array) if array.ndim > 1 else 1, -1))
 
 
-def run_signfold(model, inputs):
-    """Imports a file of any format and runs it on arrays, by the order of its inputs.
+def run_signfold(model, inputs, outputs, *options):
+    """Imports a file of any format, with these options, and runs it on arrays, in the order of its inputs.
 
-    Returns the outputs by their order, with two dimensions each.
+    Returns so many outputs, by their order, with two dimensions each.
     """
     with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        imported = folder / "model.sfold"
-        signfold("import", model, "-o", imported)
-        given, found = folder / "in.npz", folder / "out.npz"
-        # Networks of 16-bit numbers are run in 32 bits.
-        np.savez(given, *(rows(x.astype(np.float32) if x.dtype == np.float16 else x) for x in inputs))
-        signfold("run", imported, "--input", given, "--output", found)
-        with np.load(found) as arrays:
-            return [rows(arrays[name]) for name in arrays.files]
+        imported = Path(folder) / "model.sfold"
+        signfold("import", model, "-o", imported, *options)
+        given = [Path(folder) / f"in_{i}.npy" for i in range(len(inputs))]
+        found = [Path(folder) / f"out_{i}.npy" for i in range(outputs)]
+        for path, array in zip(given, inputs):
+            # Networks of 16-bit numbers are run in 32 bits.
+            np.save(path, rows(array.astype(np.float32) if array.dtype == np.float16 else array))
+        flags = [part for path in given for part in ("--input", path)]
+        flags += [part for path in found for part in ("--output", path)]
+        signfold("run", imported, *flags)
+        return [rows(np.load(path)) for path in found]
 
 
 def like(expected, found):

@@ -18,9 +18,8 @@ from onnxruntime.quantization import (
 
 from graphs import Builder
 
-QUANTIZED = True
 OPSET, IR_VERSION = 17, 8
-WIDTH, CLASSES, ROWS = 19, 7, 33
+WIDTH, CLASSES, ROWS = 19, 7, 200
 
 HAS_VNNI = any(name in Path("/proc/cpuinfo").read_text().split() for name in ("avx512_vnni", "avx_vnni"))
 TYPES = dict(s8=QuantType.QInt8, u8=QuantType.QUInt8)
@@ -98,6 +97,16 @@ class Calibration(CalibrationDataReader):
 
     def get_next(self):
         return next(self.batches, None)
+
+
+def tolerance(name):
+    """How far outputs may be off, of the largest in an array: not at all, down to the last bit.
+
+    Where inputs are quantized as they come, functions beside dense layers are computed in floats, and in
+    onnxruntime by approximations: an input may then be quantized to the next integer.
+    """
+    in_floats = name.startswith("ort-dynamic") and name.endswith(("sigmoid", "tanh", "gated", "softmax"))
+    return 1e-2 if in_floats else 0
 
 
 def cases(folder):

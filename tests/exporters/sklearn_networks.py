@@ -7,7 +7,6 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-QUANTIZED = False
 ROWS = 20
 
 
@@ -51,6 +50,11 @@ def networks():
     yield "regressor-standard", lambda: regressor((32, 16), "relu", scaler=StandardScaler()), {}
     yield "regressor-min-max", lambda: regressor((32,), "relu", scaler=MinMaxScaler()), {}
     yield "regressor-two", lambda: regressor((32,), "relu", targets=2), {}
+
+
+def tolerance(name):
+    """How far outputs may be off, of the largest in an array: sums of floats in another order."""
+    return 2e-6
 
 
 def cases(folder):

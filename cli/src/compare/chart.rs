@@ -41,6 +41,7 @@ pub fn bars(tensors: &[&TensorComparison]) -> Result<String> {
         chart
             .configure_mesh()
             .disable_y_mesh()
+            .max_light_lines(0)
             .y_labels(tensors.len())
             .y_label_formatter(&name)
             .x_desc("SQNR in dB")
@@ -80,6 +81,7 @@ pub fn scatter(points: &[(f32, f32)]) -> Result<String> {
             .build_cartesian_2d(axis.clone(), axis)?;
         chart
             .configure_mesh()
+            .max_light_lines(0)
             .x_labels(6)
             .y_labels(6)
             .x_desc("A")

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use signfold::layers::{
-    Activation, Aggregate, Argmax, Bias, Dense, DenseInput, DenseOutput, MaxProduct, Quantize,
+    Activation, Aggregate, Argmax, Bias, Combine, CombineOp, Dense, DenseInput, DenseOutput,
+    FloatDense, MaxProduct, Quantize, Softmax,
 };
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Model, TensorType, WeightLayout};
@@ -195,4 +196,36 @@ pub fn max_per_tensor() -> Model<'static> {
         .unwrap()
         .with_golden(reals(40))
         .unwrap()
+}
+
+/// `a` of 4 and `b` of 3 inputs, a sum of two layers, of which `scores` and their `class` are answered.
+pub fn two_inputs() -> Model<'static> {
+    let dense = |inputs, seed| {
+        let weights = reals(2 * 3 * inputs)[seed..seed + 3 * inputs].to_vec();
+        FloatDense::new(weights, WeightLayout::OutIn, 3, inputs).unwrap()
+    };
+    let mut graph = Model::graph("two inputs");
+    let a = graph.input("a", TensorType::f32(4)).unwrap();
+    let b = graph.input("b", TensorType::f32(3)).unwrap();
+    let x = graph.layer("x", dense(4, 0), &[a]).unwrap();
+    let y = graph.layer("y", dense(3, 5), &[b]).unwrap();
+    let add = Combine { op: CombineOp::Add, activation: Activation::Relu, output: None };
+    let sum = graph.layer("sum", add, &[x, y]).unwrap();
+    let scores = graph.layer("scores", Softmax, &[sum]).unwrap();
+    let class = graph.layer("class", Argmax, &[scores]).unwrap();
+    graph.output(scores);
+    graph.output(class);
+    let model = graph.build().unwrap();
+    model.with_golden_all(vec![reals(40).into(), reals(30).into()]).unwrap()
+}
+
+/// 2 inputs that are answered as they are, and their class.
+pub fn scores_and_class() -> Model<'static> {
+    let mut graph = Model::graph("scores and class");
+    let x = graph.input("x", TensorType::f32(2)).unwrap();
+    let scores = graph.layer("scores", Softmax, &[x]).unwrap();
+    let class = graph.layer("class", Argmax, &[scores]).unwrap();
+    graph.output(class);
+    graph.output(scores);
+    graph.build().unwrap()
 }

@@ -2,7 +2,7 @@
 
 use signfold::quant::QuantParams;
 
-use crate::range::Range;
+use crate::Range;
 
 /// How far the values of a tensor are from those it should have, over all rows.
 ///

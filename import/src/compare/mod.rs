@@ -8,7 +8,7 @@
 
 mod difference;
 mod matching;
-mod run;
+pub(crate) mod run;
 
 use signfold::quant::QuantParams;
 use signfold::{Element, Error, ErrorKind, Model, Result, TensorType};
@@ -299,7 +299,7 @@ impl OutputPair {
             let rows = ours.chunks_exact(self.widths[0]).zip(theirs.chunks_exact(self.widths[1]));
             let class = |row: &[f32], element: Element| match element {
                 Element::Index => row[0] as usize,
-                _ => crate::float::argmax(row),
+                _ => crate::agreement::argmax(row),
             };
             let [a, b] = self.elements;
             self.same += rows.filter(|(ours, theirs)| class(ours, a) == class(theirs, b)).count();

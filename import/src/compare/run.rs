@@ -66,7 +66,7 @@ fn arrival<'v>(reals: &'v [f32], of: &TensorType) -> Values<'v> {
     }
 }
 
-fn zeros(of: &TensorType, len: usize) -> Result<Values<'static>> {
+pub(crate) fn zeros(of: &TensorType, len: usize) -> Result<Values<'static>> {
     Ok(match of.element {
         Element::F32 => vec![0_f32; len].into(),
         Element::Index => vec![0_u32; len].into(),
@@ -78,7 +78,7 @@ fn zeros(of: &TensorType, len: usize) -> Result<Values<'static>> {
     })
 }
 
-fn place<'v>(values: &'v mut Values<'static>) -> Result<Output<'v>> {
+pub(crate) fn place<'v>(values: &'v mut Values<'static>) -> Result<Output<'v>> {
     Ok(match values {
         Values::F32(v) => Output::F32(v.to_mut()),
         Values::U32(v) => Output::U32(v.to_mut()),
@@ -88,7 +88,7 @@ fn place<'v>(values: &'v mut Values<'static>) -> Result<Output<'v>> {
     })
 }
 
-fn reals(values: &Values<'_>, of: &TensorType) -> Result<Vec<f32>> {
+pub(crate) fn reals(values: &Values<'_>, of: &TensorType) -> Result<Vec<f32>> {
     let real = |q: i32| match of.element {
         Element::Int8(params) => params.dequantize(q),
         _ => q as f32,
@@ -103,6 +103,6 @@ fn reals(values: &Values<'_>, of: &TensorType) -> Result<Vec<f32>> {
 }
 
 /// The engine may learn element types that this module does not know yet.
-fn unknown(element: &str) -> Error {
+pub(crate) fn unknown(element: &str) -> Error {
     Error::new(ErrorKind::Unsupported, format!("elements of type {element} cannot be compared"))
 }

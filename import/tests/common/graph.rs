@@ -133,6 +133,26 @@ impl Graph {
         self.field(1, &node)
     }
 
+    /// Nodes, each `op attribute=number ...: inputs > outputs`, between semicolons.
+    pub fn nodes(self, nodes: &str) -> Self {
+        nodes.split(';').filter(|node| !node.trim().is_empty()).fold(self, |graph, node| {
+            let (told, names) = node.split_once(':').unwrap();
+            let (inputs, outputs) = names.split_once('>').unwrap();
+            let (op, told) = told.trim().split_once(' ').unwrap_or((told.trim(), ""));
+            let told = told.split_whitespace().map(|told| told.split_once('=').unwrap());
+            let told = told.map(|(key, numbers)| {
+                let numbers = numbers.split(',').map(|i| i.parse().unwrap());
+                (key, numbers.collect::<Vec<i64>>())
+            });
+            let told: Vec<_> = told.collect();
+            let told = told.iter().map(|(key, numbers)| match (*key, &numbers[..]) {
+                ("perm" | "axes", numbers) => (*key, Told::Ints(numbers)),
+                (_, numbers) => (*key, Told::Int(numbers[0])),
+            });
+            graph.told(op, inputs, outputs, &told.collect::<Vec<_>>())
+        })
+    }
+
     /// The file.
     pub fn file(&self) -> Vec<u8> {
         [number(1, 10), field(7, &self.fields), self.opsets()].concat()

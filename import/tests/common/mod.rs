@@ -4,10 +4,13 @@
 use std::collections::HashMap;
 
 use safetensors::tensor::{Dtype, TensorView};
-use signfold::layers::DenseInput;
+use signfold::layers::{Activation, DenseInput, FloatDense, Layer, Pointwise};
 use signfold::quant::Int8;
-use signfold::{Element, Engine, Model, Values, kernels};
-use signfold_import::{ActivationRange, QuantizeOptions, WeightScales};
+use signfold::{Element, Engine, Model, Result, TensorType, Values, WeightLayout, kernels};
+use signfold_import::{
+    ActivationRange, CalibrationMethod, QuantizeOptions, Quantized, WeightScales,
+    quantize as quantize_all,
+};
 
 /// A tensor for [`file`].
 pub struct Tensor {
@@ -48,6 +51,67 @@ pub fn noise(count: usize, seed: u32) -> Vec<f32> {
     (0..count).map(|_| next()).collect()
 }
 
+/// A layer and its activation.
+#[derive(Clone)]
+pub struct Part(pub Layer<'static>, pub Activation);
+
+impl<L: Into<Layer<'static>>> From<L> for Part {
+    fn from(layer: L) -> Self {
+        Part(layer.into(), Activation::Identity)
+    }
+}
+
+/// A network of layers in a row, named by their numbers.
+pub fn try_net(inputs: usize, parts: &[Part]) -> Result<Model<'static>> {
+    let mut graph = Model::graph("small");
+    let mut at = graph.input("x", TensorType::f32(inputs))?;
+    for (i, Part(layer, activation)) in parts.iter().enumerate() {
+        at = graph.layer(i.to_string(), layer.clone(), &[at])?;
+        if *activation != Activation::Identity {
+            let layer = Pointwise { activation: *activation, output: None };
+            at = graph.layer(format!("{i}.f"), layer, &[at])?;
+        }
+    }
+    graph.output(at);
+    graph.build()
+}
+
+/// The same, if it must be one.
+pub fn net(inputs: usize, parts: &[Part]) -> Model<'static> {
+    try_net(inputs, parts).unwrap()
+}
+
+/// A dense layer of one output per row of weights.
+pub fn given(weights: &[&[f32]], bias: &[f32]) -> FloatDense<'static> {
+    let (outputs, inputs) = (weights.len(), weights[0].len());
+    let layer = FloatDense::new(weights.concat(), WeightLayout::OutIn, outputs, inputs).unwrap();
+    layer.bias(bias.to_vec())
+}
+
+/// A dense layer of random weights, about as large as training leaves them.
+pub fn dense(inputs: usize, outputs: usize, seed: u32) -> FloatDense<'static> {
+    let scale = 2.0 / (inputs as f32).sqrt();
+    let weights: Vec<_> = noise(inputs * outputs, seed).into_iter().map(|w| w * scale).collect();
+    let layer = FloatDense::new(weights, WeightLayout::OutIn, outputs, inputs).unwrap();
+    layer.bias(noise(outputs, seed + 1))
+}
+
+/// What a float network computes.
+pub fn forward(net: &Model<'_>, rows: &[f32]) -> Vec<f32> {
+    match net.reference(&rows.into()).unwrap() {
+        Values::U32(values) => values.iter().map(|&i| i as f32).collect(),
+        values => reals(&values),
+    }
+}
+
+/// Quantizes a network of one input.
+pub fn quantize(net: &Model<'_>, rows: &[f32], options: &QuantizeOptions) -> Result<Quantized> {
+    match rows {
+        [] => quantize_all(net, &[], options),
+        rows => quantize_all(net, &[rows.into()], options),
+    }
+}
+
 /// Every option, with others or alone.
 pub fn all_options() -> Vec<QuantizeOptions> {
     let default = QuantizeOptions::default;
@@ -59,6 +123,9 @@ pub fn all_options() -> Vec<QuantizeOptions> {
         QuantizeOptions { weights: per_tensor, ..default() },
         QuantizeOptions { dense_input: DenseInput::PerRow, ..default() },
         QuantizeOptions { dense_input: DenseInput::PerTensor, weights: per_tensor, ..default() },
+        QuantizeOptions { method: CalibrationMethod::Percentile(99.99), ..default() },
+        QuantizeOptions { method: CalibrationMethod::Mse, correct_bias: true, ..default() },
+        QuantizeOptions { method: CalibrationMethod::Entropy, equalize: true, ..default() },
     ]
 }
 

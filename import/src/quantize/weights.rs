@@ -10,14 +10,14 @@
 //! A mean is a sum on the scale s_x * s_w / K. The engine has no pruned ones, which divide by the
 //! number of an output's connections: its weights are multiplied with K / count instead.
 
+use std::borrow::Cow;
+
 use signfold::layers::{
-    Activation, Aggregate, Bias, Dense, DenseInput, DenseOutput, Layer, MaxProduct,
+    Activation, Aggregate, Bias, Dense, DenseInput, DenseOutput, FloatDense, FloatMax, Layer,
+    MaxProduct,
 };
 use signfold::quant::QuantParams;
 use signfold::{Error, ErrorKind, Result, WeightLayout};
-
-use crate::float::FloatDense;
-use crate::max::FloatMax;
 
 /// How many scales the weights of a layer have.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,62 +83,98 @@ pub(crate) struct Weighted {
     pub scales: (f32, f32),
 }
 
-pub(crate) fn quantize_dense(
-    dense: &FloatDense,
+/// A layer with real weights to one with 8-bit weights, which clamps as `activation` does.
+pub(crate) fn quantize_weighted(
+    layer: &Layer<'_>,
+    activation: Activation,
     weights: WeightScales,
     rows: Rows,
 ) -> Result<Weighted> {
-    let FloatDense { inputs, outputs, .. } = *dense;
-    let (integers, scales, bias) = quantize_weights(dense, weights, rows.scales(1.0))?;
+    match layer {
+        Layer::FloatDense(dense) => quantize_dense(dense, activation, weights, rows),
+        Layer::FloatMax(max) => quantize_max(max, activation, weights, rows),
+        other => {
+            let message = format!("a layer of kind {} has no weights to quantize", other.name());
+            Err(Error::new(ErrorKind::Unsupported, message))
+        }
+    }
+}
+
+fn quantize_dense(
+    dense: &FloatDense<'_>,
+    activation: Activation,
+    weights: WeightScales,
+    rows: Rows,
+) -> Result<Weighted> {
+    let (inputs, outputs) = (dense.inputs(), dense.outputs());
+    let matrix =
+        Matrix { inputs, outputs, weights: dense.weights().into(), bias: dense.bias_values() };
+    let (integers, scales, bias) = quantize_weights(&matrix, weights, rows.scales(1.0))?;
     let extent = extent(&scales);
     let (input, output) = rows.kinds();
     let layer = Dense::new(integers, WeightLayout::OutIn, outputs, inputs)?
         .weight_scales(scales)
         .bias(bias)
-        .activation(fused(dense.activation))
+        .activation(activation)
         .input(input)
         .output(output);
     Ok(Weighted { layer: layer.into(), scales: extent })
 }
 
-pub(crate) fn quantize_max(max: &FloatMax, weights: WeightScales, rows: Rows) -> Result<Weighted> {
-    let FloatDense { inputs, outputs, activation, .. } = max.dense;
+fn quantize_max(
+    max: &FloatMax<'_>,
+    activation: Activation,
+    weights: WeightScales,
+    rows: Rows,
+) -> Result<Weighted> {
+    let (inputs, outputs, aggregate) = (max.inputs(), max.outputs(), max.aggregate());
     let (input, output) = rows.kinds();
-    check_soft(max.aggregate, output)?;
-    let mean = max.aggregate == Aggregate::Mean;
-    let (integers, scales, bias) = match mean {
-        true => quantize_weights(&unpruned(max)?, weights, rows.scales(inputs as f32))?,
-        false => quantize_weights(&max.dense, weights, rows.scales(1.0))?,
-    };
-    let extent = extent(&scales);
-    let layer = match max.pruned && !mean {
-        true => MaxProduct::pruned(max.aggregate, integers, WeightLayout::OutIn, outputs, inputs)?,
-        false => MaxProduct::new(max.aggregate, integers, WeightLayout::OutIn, outputs, inputs)?,
-    };
-    let layer = layer
-        .splits(max.splits)
-        .weight_scales(scales)
-        .bias(bias)
-        .activation(fused(activation))
-        .input(input)
-        .output(output);
-    Ok(Weighted { layer: layer.into(), scales: extent })
-}
-
-/// The weights of a mean that divides by the number of its inputs.
-fn unpruned(mean: &FloatMax) -> Result<FloatDense> {
-    let mut dense = mean.dense.clone();
-    let rows = dense.weights.chunks_exact_mut(dense.inputs).enumerate();
-    for (n, weights) in rows.filter(|_| mean.pruned) {
-        let count = weights.iter().filter(|&&w| w != 0.0).count();
-        let factor = weights.len() as f32 / count.max(1) as f32;
-        weights.iter_mut().for_each(|w| *w *= factor);
-        if let Some(k) = weights.iter().position(|w| !w.is_finite()) {
-            let message = format!("the weight for input {k}, times {factor}, is beyond f32");
-            return Err(Error::new(ErrorKind::Model, message).at(format!("channel {n}")));
+    check_soft(aggregate, output)?;
+    let mean = aggregate == Aggregate::Mean;
+    let mut matrix =
+        Matrix { inputs, outputs, weights: max.weights().into(), bias: max.bias_values() };
+    let mut divisor = 1.0;
+    if mean {
+        divisor = inputs as f32;
+        if max.is_pruned() {
+            matrix.make_mean_of_all()?;
         }
     }
-    Ok(dense)
+    let (integers, scales, bias) = quantize_weights(&matrix, weights, rows.scales(divisor))?;
+    let extent = extent(&scales);
+    let new = if max.is_pruned() && !mean { MaxProduct::pruned } else { MaxProduct::new };
+    let layer = new(aggregate, integers, WeightLayout::OutIn, outputs, inputs)?
+        .splits(max.split_count())
+        .weight_scales(scales)
+        .bias(bias)
+        .activation(activation)
+        .input(input)
+        .output(output);
+    Ok(Weighted { layer: layer.into(), scales: extent })
+}
+
+/// The real weights of a layer, `[out][in]`, and its bias.
+struct Matrix<'m> {
+    inputs: usize,
+    outputs: usize,
+    weights: Cow<'m, [f32]>,
+    bias: Option<&'m [f32]>,
+}
+
+impl Matrix<'_> {
+    /// Makes of a mean over connections one that divides by the number of all inputs.
+    fn make_mean_of_all(&mut self) -> Result<()> {
+        for (n, weights) in self.weights.to_mut().chunks_exact_mut(self.inputs).enumerate() {
+            let count = weights.iter().filter(|&&w| w != 0.0).count();
+            let factor = weights.len() as f32 / count.max(1) as f32;
+            weights.iter_mut().for_each(|w| *w *= factor);
+            if let Some(k) = weights.iter().position(|w| !w.is_finite()) {
+                let message = format!("the weight for input {k}, times {factor}, is beyond f32");
+                return Err(Error::new(ErrorKind::Model, message).at(format!("channel {n}")));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What the engine multiplies logarithms with has to be a normal number.
@@ -153,22 +189,14 @@ fn check_soft(aggregate: Aggregate, output: DenseOutput) -> Result<()> {
     Ok(())
 }
 
-/// What a layer with weights can do of its activation: all if it only clamps, else nothing.
-fn fused(activation: Activation) -> Activation {
-    match activation.clamp() {
-        Some(_) => activation,
-        None => Activation::Identity,
-    }
-}
-
 /// The weights as integers, `[out][in]`; their scales; and the bias: integers if the input's scale
 /// is known, else real numbers.
 fn quantize_weights(
-    dense: &FloatDense,
+    dense: &Matrix<'_>,
     weights: WeightScales,
     beside: Scales,
 ) -> Result<(Vec<i8>, Vec<f32>, Bias<'static>)> {
-    let FloatDense { inputs, outputs, .. } = *dense;
+    let (inputs, outputs) = (dense.inputs, dense.outputs);
     // Any scale will do for nothing but zeros: one that the layer has anyway, if it can be.
     let for_zeros = match magnitude(&dense.weights) {
         0.0 => 1.0,
@@ -189,9 +217,9 @@ fn quantize_weights(
             row.iter().map(move |&w| (w / scale).round_ties_even().clamp(-127.0, 127.0) as i8)
         })
         .collect();
-    let bias = match &dense.bias {
+    let bias = match dense.bias {
         None => Bias::None,
-        Some(bias) if !beside.fixed => Bias::F32(bias.clone().into()),
+        Some(bias) if !beside.fixed => Bias::F32(bias.to_vec().into()),
         Some(bias) => {
             let integer = |(n, &b): (usize, &f32)| {
                 let scale = beside.input * scale_of(n);
@@ -210,9 +238,9 @@ fn magnitude(weights: &[f32]) -> f64 {
 
 /// The scale for the weights of output `n`: positive, finite, and such that its products with the
 /// other scales are normal numbers.
-fn weight_scale(dense: &FloatDense, n: usize, beside: Scales, for_zeros: f64) -> Result<f32> {
+fn weight_scale(dense: &Matrix<'_>, n: usize, beside: Scales, for_zeros: f64) -> Result<f32> {
     let row = magnitude(&dense.weights[n * dense.inputs..][..dense.inputs]);
-    let bias = dense.bias.as_ref().map_or(0.0, |bias| f64::from(bias[n].abs()));
+    let bias = dense.bias.map_or(0.0, |bias| f64::from(bias[n].abs()));
     let (input, output) = (f64::from(beside.input), f64::from(beside.output));
     let own = if row > 0.0 {
         row / 127.0

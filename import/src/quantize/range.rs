@@ -34,6 +34,11 @@ impl Range {
         }
     }
 
+    /// From 0 to the largest magnitude.
+    pub(crate) fn magnitude(&self) -> Range {
+        Range { min: 0.0, max: self.max.abs().max(self.min.abs()) }
+    }
+
     /// The finest quantization that holds the whole range and 0, which is exact.
     ///
     /// `(max - min) / 255` would be finer, but its zero point is a fraction. Rounding that shifts
