@@ -1,6 +1,6 @@
 //! Networks whose answers interpreters have given: `models/NAME.tflite`, rows of its input, and all its
 //! 8-bit outputs, end to end, of the reference kernels of tflite-runtime 2.14 (`tflite`) and of LiteRT 2.3
-//! (`tflite-reference`). `tests/exporters/tflite_networks.py` recorded them, and compares more of them.
+//! (`tflite-reference`). `tests/exporters/tflite.py` recorded them, and compares more of them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 """TFLite networks through signfold and through interpreters: the same bits, or a failure.
 
-    tflite_networks.py [COUNT]                         random ones
-    tflite_networks.py [COUNT] FILE...                 these files, too, of any converter
-    tflite_networks.py --record FOLDER SEED|FILE...    keeps them, and what interpreters answer
+    tflite.py [COUNT]                         random ones
+    tflite.py [COUNT] FILE...                 these files, too, of any converter
+    tflite.py --record FOLDER SEED|FILE...    keeps them, and what interpreters answer
 
 Needs ai-edge-litert. With the path of a Python that has tflite-runtime 2.14 in TFLITE_214, the rule of the
 older kernels is compared as well.
