@@ -1,6 +1,7 @@
 """The `signfold` command from Python, and how results are compared."""
 
 import os
+import re
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +23,9 @@ def signfold(*arguments):
     environment = os.environ | {"RUST_BACKTRACE": "0"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment)
     if done.returncode == 1:
-        raise Refused(" ".join(done.stderr.removeprefix("error: ").split()))
+        # In one line, and without folders.
+        words = " ".join(done.stderr.removeprefix("error: ").split())
+        raise Refused(re.sub(r"/\S*/(\S+: )", r"\1", words).removeprefix(f"{Path(arguments[1]).name}: "))
     if done.returncode:
         raise RuntimeError(f"exit code {done.returncode}: {' '.join(done.stderr.split())}")
     return done.stdout

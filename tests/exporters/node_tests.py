@@ -18,7 +18,7 @@ and means the same:
   * Masks and statistics, outputs that only training needs, are left off.
 
 Integers must be equal, floats within the tolerance of the standard's runner. What signfold refuses is
-listed with the importer's words.
+listed with the command's words.
 """
 
 import argparse
@@ -212,7 +212,7 @@ def report(results):
     for title, outcome, column in (
         ("Passed", "passed", "beside the standard's result"),
         ("Failed", "failed", "difference"),
-        ("Refused", "skipped", "the importer's words"),
+        ("Refused", "skipped", "the command's words"),
     ):
         chosen = [(test, text) for test, found, text in results if found == outcome]
         if chosen:
