@@ -124,7 +124,7 @@ fn bias_correction_takes_the_mean_error_away() {
     let mean_error = |options: &QuantizeOptions| {
         let model = quantize(&net, &rows, options).unwrap().model;
         let found = reals(&run_everywhere(&model, &rows));
-        let mut means = vec![0.0; 12];
+        let mut means = [0.0; 12];
         for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
             means[i % 12] += f64::from(found - expected) / 500.0;
         }

@@ -293,7 +293,8 @@ mod tests {
     #[test]
     fn one_outlier_is_cut_off() {
         // So many values that finer steps for all of them weigh more than the loss of one.
-        let body = (0..400_000).map(|i| ((i * 7919) % 2001) as f32 / 1000.0 - 1.0);
+        let body =
+            (0..400_000_i64).map(|i| (i * 7919 % 2001 + i * 6733 % 1999) as f32 / 2000.0 - 1.0);
         let mut values: Vec<f32> = body.collect();
         values.push(3.0);
         let (seen, histogram) = histogram(&values);
