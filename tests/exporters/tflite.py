@@ -78,7 +78,7 @@ def ours(model, inputs, rule):
     with tempfile.TemporaryDirectory() as folder:
         file, imported, given, found = (Path(folder) / name for name in ("m.tflite", "m.sfold", "x.npz", "y.npz"))
         file.write_bytes(model)
-        signfold("import", file, "--rounding", rule, "-o", imported)
+        signfold("import", file, "--rounding", rule.replace("tflite", "tf-lite"), "-o", imported)
         np.savez(given, *map(rows, inputs))
         signfold("run", imported, "--input", given, "--output", found)
         with np.load(found) as arrays:
