@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from common import rows, same, signfold
+from common import run_signfold, same
 from tflite_graphs import Network
 
 OLD = os.environ.get("TFLITE_214")
@@ -74,15 +74,11 @@ class Older:
         return pickle.load(self.process.stdout)
 
 
-def ours(model, inputs, rule):
+def ours(model, inputs, outputs, rule):
     with tempfile.TemporaryDirectory() as folder:
-        file, imported, given, found = (Path(folder) / name for name in ("m.tflite", "m.sfold", "x.npz", "y.npz"))
+        file = Path(folder) / "model.tflite"
         file.write_bytes(model)
-        signfold("import", file, "--rounding", rule, "-o", imported)
-        np.savez(given, *map(rows, inputs))
-        signfold("run", imported, "--input", given, "--output", found)
-        with np.load(found) as arrays:
-            return [rows(arrays[name]) for name in arrays.files]
+        return run_signfold(file, inputs, outputs, "--rounding", rule.replace("tflite", "tf-lite"))
 
 
 def record(folder, cases):
@@ -133,7 +129,8 @@ def main(arguments):
     count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 300
     compared, wrong = {}, 0
     for name, rule, model, inputs, interpreter in cases(count, arguments):
-        expected, found = interpreter(model, inputs), ours(model, inputs, rule)
+        expected = interpreter(model, inputs)
+        found = ours(model, inputs, len(expected), rule)
         for i, (want, have) in enumerate(zip(expected, found, strict=True)):
             compared[rule] = compared.get(rule, 0) + want.size
             if difference := same(want, have):
