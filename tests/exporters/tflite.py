@@ -9,8 +9,8 @@ older kernels is compared as well.
 
 | rule | interpreter |
 | --- | --- |
-| tflite-reference | LiteRT, reference kernels |
-| tflite | tflite-runtime 2.14, reference kernels |
+| tf-lite-reference | LiteRT, reference kernels |
+| tf-lite | tflite-runtime 2.14, reference kernels |
 | nearest | LiteRT as it comes, by XNNPACK; only of dense layers |
 """
 
@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from common import rows, same, signfold
+from common import run_signfold, same
 from tflite_graphs import Network
 
 OLD = os.environ.get("TFLITE_214")
@@ -74,15 +74,11 @@ class Older:
         return pickle.load(self.process.stdout)
 
 
-def ours(model, inputs, rule):
-    with tempfile.TemporaryDirectory() as folder:
-        file, imported, given, found = (Path(folder) / name for name in ("m.tflite", "m.sfold", "x.npz", "y.npz"))
-        file.write_bytes(model)
-        signfold("import", file, "--rounding", rule, "-o", imported)
-        np.savez(given, *map(rows, inputs))
-        signfold("run", imported, "--input", given, "--output", found)
-        with np.load(found) as arrays:
-            return [rows(arrays[name]) for name in arrays.files]
+def ours(model, inputs, outputs, rule):
+    with tempfile.NamedTemporaryFile(suffix=".tflite") as file:
+        file.write(model)
+        file.flush()
+        return run_signfold(file.name, inputs, outputs, "--rounding", rule)
 
 
 def record(folder, cases):
@@ -114,7 +110,7 @@ def made_up(model):
 
 
 def cases(count, files):
-    interpreters = {"tflite-reference": reference} | ({"tflite": Older()} if OLD else {})
+    interpreters = {"tf-lite-reference": reference} | ({"tf-lite": Older()} if OLD else {})
     for seed in range(count):
         network = Network(seed)
         inputs = [network.input()]
@@ -124,23 +120,28 @@ def cases(count, files):
             yield f"random {seed}", "nearest", network.model, inputs, unasked
     for file in files:
         model = Path(file).read_bytes()
-        yield file, "tflite-reference", model, made_up(model), reference
+        yield file, "tf-lite-reference", model, made_up(model), reference
 
 
 def main(arguments):
     if arguments[:1] == ["--record"]:
         return record(Path(arguments[1]), arguments[2:])
     count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 300
-    compared, wrong = {}, 0
+    compared, passed, failed = {}, 0, 0
     for name, rule, model, inputs, interpreter in cases(count, arguments):
-        expected, found = interpreter(model, inputs), ours(model, inputs, rule)
+        expected = interpreter(model, inputs)
+        found = ours(model, inputs, len(expected), rule)
         for i, (want, have) in enumerate(zip(expected, found, strict=True)):
             compared[rule] = compared.get(rule, 0) + want.size
-            if difference := same(want, have):
-                print(f"{name}, {rule}, output {i}: {difference}")
-                wrong += 1
-    print(f"{wrong} outputs differ; numbers compared: {compared}")
-    sys.exit(wrong > 0)
+            difference = same(want, have)
+            if difference is None:
+                passed += 1
+            else:
+                print(f"failed {name}, {rule}, output {i}: {difference}")
+                failed += 1
+    print(f"numbers compared: {compared}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0)
 
 
 main(sys.argv[1:])
