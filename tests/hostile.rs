@@ -286,7 +286,7 @@ fn codes() {
     dense(7, 99, "unknown activation 99");
     dense(10, 3, "unknown element type 3");
     dense(13, 9, "unknown requantize rule 9");
-    refuse_word(file, word(1, 1), 9, Unsupported, &["layer 1 (pointwise)", "activation 9"]);
+    refuse_word(file, word(1, 1), 99, Unsupported, &["layer 1 (pointwise)", "activation 99"]);
     refuse_word(file, word(1, 4), 7, Unsupported, &["layer 1 (pointwise)", "element type 7"]);
     refuse_word(&real_file(), word(0, 1), 5, Unsupported, &["layer 0 (quantize)", "type 5"]);
     // One layer's record under another's code.

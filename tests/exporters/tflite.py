@@ -9,8 +9,8 @@ older kernels is compared as well.
 
 | rule | interpreter |
 | --- | --- |
-| tflite-reference | LiteRT, reference kernels |
-| tflite | tflite-runtime 2.14, reference kernels |
+| tf-lite-reference | LiteRT, reference kernels |
+| tf-lite | tflite-runtime 2.14, reference kernels |
 | nearest | LiteRT as it comes, by XNNPACK; only of dense layers |
 """
 
@@ -78,7 +78,7 @@ def ours(model, inputs, outputs, rule):
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.tflite"
         file.write_bytes(model)
-        return run_signfold(file, inputs, outputs, "--rounding", rule.replace("tflite", "tf-lite"))
+        return run_signfold(file, inputs, outputs, "--rounding", rule)
 
 
 def record(folder, cases):
@@ -110,7 +110,7 @@ def made_up(model):
 
 
 def cases(count, files):
-    interpreters = {"tflite-reference": reference} | ({"tflite": Older()} if OLD else {})
+    interpreters = {"tf-lite-reference": reference} | ({"tf-lite": Older()} if OLD else {})
     for seed in range(count):
         network = Network(seed)
         inputs = [network.input()]
@@ -120,24 +120,28 @@ def cases(count, files):
             yield f"random {seed}", "nearest", network.model, inputs, unasked
     for file in files:
         model = Path(file).read_bytes()
-        yield file, "tflite-reference", model, made_up(model), reference
+        yield file, "tf-lite-reference", model, made_up(model), reference
 
 
 def main(arguments):
     if arguments[:1] == ["--record"]:
         return record(Path(arguments[1]), arguments[2:])
     count = int(arguments.pop(0)) if arguments and arguments[0].isdigit() else 300
-    compared, wrong = {}, 0
+    compared, passed, failed = {}, 0, 0
     for name, rule, model, inputs, interpreter in cases(count, arguments):
         expected = interpreter(model, inputs)
         found = ours(model, inputs, len(expected), rule)
         for i, (want, have) in enumerate(zip(expected, found, strict=True)):
             compared[rule] = compared.get(rule, 0) + want.size
-            if difference := same(want, have):
-                print(f"{name}, {rule}, output {i}: {difference}")
-                wrong += 1
-    print(f"{wrong} outputs differ; numbers compared: {compared}")
-    sys.exit(wrong > 0)
+            difference = same(want, have)
+            if difference is None:
+                passed += 1
+            else:
+                print(f"failed {name}, {rule}, output {i}: {difference}")
+                failed += 1
+    print(f"numbers compared: {compared}")
+    print(f"{passed} passed, {failed} failed")
+    sys.exit(failed > 0)
 
 
 main(sys.argv[1:])
