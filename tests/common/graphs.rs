@@ -27,7 +27,7 @@ pub fn random_graph(seed: u64) -> Model<'static> {
         tensors.push(graph.input(name, of).expect("a sound input"));
     }
     let inputs = tensors.len();
-    let mut read = vec![false; 64];
+    let mut read = [false; 64];
     for i in 0..rng.below(9) + 2 {
         let Some((layer, of)) = random_node(rng, &graph, &tensors) else { continue };
         let name = if rng.one_in(2) { format!("λ{i}") } else { String::new() };
