@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use byteorder::{ByteOrder, LittleEndian};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::quant::{Int8, QuantParams};
+use crate::quant::{Int8, QuantParams, Rounding};
 
 /// Tensors start at multiples of this many bytes.
 pub(crate) const ALIGN: usize = 64;
@@ -41,6 +41,12 @@ impl RecordWriter {
             Some(p) => [1 + p.kind() as u32, p.scale().to_bits(), p.zero_point() as u32]
                 .map(|w| self.word(w)),
         };
+    }
+
+    /// The quantization of 8-bit outputs and the rule by which they are found, if they are.
+    pub(crate) fn rounded(&mut self, output: Option<(QuantParams, Rounding)>) {
+        self.params(output.as_ref().map(|(params, _)| params));
+        self.word(output.map_or(0, |(_, rule)| rule.code()));
     }
 
     pub(crate) fn tensor_i8(&mut self, values: &[i8]) {
@@ -114,6 +120,18 @@ impl<'a> RecordReader<'a> {
             Some(kind) => QuantParams::new(kind, scale, zero_point).map(Some),
             None if scale.to_bits() == 0 && zero_point == 0 => Ok(None),
             None => Err(Error::format("scale or zero point without an element type")),
+        }
+    }
+
+    /// What [`RecordWriter::rounded`] writes.
+    pub(crate) fn rounded(&mut self) -> Result<Option<(QuantParams, Rounding)>> {
+        let (params, code) = (self.params()?, self.word()?);
+        let rule = Rounding::ALL.into_iter().find(|rule| rule.code() == code);
+        match (params, rule) {
+            (None, None) if code == 0 => Ok(None),
+            (Some(params), Some(rule)) => Ok(Some((params, rule))),
+            (_, None) if code != 0 => Err(unknown("requantize rule", code)),
+            _ => Err(Error::format("output parameters and requantize rule go together")),
         }
     }
 

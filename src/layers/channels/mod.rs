@@ -12,7 +12,7 @@ use crate::quant::{
     QuantParams, Requantizer, Rounding, check_scale, dynamic_params, multiplier, round_clamped,
     select_max, select_min,
 };
-use crate::record::{RecordReader, RecordWriter, unknown};
+use crate::record::{RecordReader, RecordWriter};
 use crate::tensor::{TensorType, Values};
 
 /// What is added to each output.
@@ -306,13 +306,10 @@ impl<'a> Channels<'a> {
             DenseInput::PerRow => 2,
         });
         self.activation.encode(record);
-        encode_output(
-            record,
-            match self.output {
-                DenseOutput::F32 => None,
-                DenseOutput::Int8(params, rule) => Some((params, rule)),
-            },
-        );
+        record.rounded(match self.output {
+            DenseOutput::F32 => None,
+            DenseOutput::Int8(params, rule) => Some((params, rule)),
+        });
     }
 
     /// Writes the tensor of the bias, which follows those of the weights.
@@ -333,7 +330,7 @@ impl<'a> Channels<'a> {
             &[(0, DenseInput::Int8), (1, DenseInput::PerTensor), (2, DenseInput::PerRow)],
         )?;
         let activation = Activation::decode(record)?;
-        let output = match decode_output(record)? {
+        let output = match record.rounded()? {
             None => DenseOutput::F32,
             Some((params, rule)) => DenseOutput::Int8(params, rule),
         };
@@ -348,26 +345,6 @@ impl<'a> Channels<'a> {
             BiasKind::F32 => Bias::F32(record.tensor_f32(self.outputs)?),
         };
         Ok(())
-    }
-}
-
-/// Writes the words of the quantization and the rule of 8-bit outputs, if they are.
-pub(super) fn encode_output(record: &mut RecordWriter, output: Option<(QuantParams, Rounding)>) {
-    record.params(output.as_ref().map(|(params, _)| params));
-    record.word(output.map_or(0, |(_, rule)| rule.code()));
-}
-
-/// Reads what [`encode_output`] writes.
-pub(super) fn decode_output(
-    record: &mut RecordReader<'_>,
-) -> Result<Option<(QuantParams, Rounding)>> {
-    let (params, code) = (record.params()?, record.word()?);
-    let rule = Rounding::ALL.into_iter().find(|rule| rule.code() == code);
-    match (params, rule) {
-        (None, None) if code == 0 => Ok(None),
-        (Some(params), Some(rule)) => Ok(Some((params, rule))),
-        (_, None) if code != 0 => Err(unknown("requantize rule", code)),
-        _ => Err(Error::format("output parameters and requantize rule go together")),
     }
 }
 

@@ -3,7 +3,6 @@
 
 mod pairs;
 
-use super::channels::{decode_output, encode_output};
 use super::edges::wrong_input;
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
@@ -127,14 +126,14 @@ impl Kind<'_> for Combine {
         let code = CombineOp::ALL.iter().find(|(_, op)| *op == self.op);
         record.word(code.expect("the table has all").0);
         self.activation.encode(record);
-        encode_output(record, self.output);
+        record.rounded(self.output);
     }
 
     fn decode(record: &mut RecordReader<'_>) -> Result<Self> {
         Ok(Self {
             op: record.choice("operation", &CombineOp::ALL)?,
             activation: Activation::decode(record)?,
-            output: decode_output(record)?,
+            output: record.rounded()?,
         })
     }
 
