@@ -240,10 +240,10 @@ fn random_graphs_cover_everything() {
     want("f32", &["add", "sub", "mul", "div", "max", "min", "concat 2", "concat 3", "concat 4"]);
     want("int8", &["add", "sub", "mul", "max", "min", "concat 2", "concat 3", "concat 4"]);
     want("nearest", &["dense", "add", "sub", "mul", "max", "min"]);
-    want("onnx reference", &["dense", "add", "sub", "mul", "max", "min"]);
-    want("tflite", &["dense", "add", "sub", "mul"]);
-    want("tflite single rounding", &["dense", "add", "sub", "mul"]);
-    want("tflite reference", &["dense"]);
+    want("onnx-reference", &["dense", "add", "sub", "mul", "max", "min"]);
+    want("tf-lite", &["dense", "add", "sub", "mul"]);
+    want("tf-lite-single-rounding", &["dense", "add", "sub", "mul"]);
+    want("tf-lite-reference", &["dense"]);
     let others = ["output", "tensor for nothing", "combined with itself", "lookup"];
     wanted.extend(others.map(String::from));
     let missing: Vec<_> = wanted.difference(&found).collect();

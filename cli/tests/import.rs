@@ -71,7 +71,7 @@ fn an_int8_network_keeps_its_integers() {
         assert_eq!(elements(&folder.path("y.npy")), elements(recorded.as_ref()), "{rule}");
     }
     let report = json(&["import", &net, "-o", &m]);
-    assert_eq!(report["layers"][0]["dense"]["requantize"], "tflite");
+    assert_eq!(report["layers"][0]["dense"]["requantize"], "tf-lite");
     assert_eq!(report["notes"], serde_json::json!([]));
 }
 

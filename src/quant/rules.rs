@@ -43,10 +43,10 @@ impl Rounding {
     pub const fn name(self) -> &'static str {
         match self {
             Rounding::Nearest => "nearest",
-            Rounding::OnnxReference => "onnx reference",
-            Rounding::TfLite => "tflite",
-            Rounding::TfLiteSingleRounding => "tflite single rounding",
-            Rounding::TfLiteReference => "tflite reference",
+            Rounding::OnnxReference => "onnx-reference",
+            Rounding::TfLite => "tf-lite",
+            Rounding::TfLiteSingleRounding => "tf-lite-single-rounding",
+            Rounding::TfLiteReference => "tf-lite-reference",
         }
     }
 
