@@ -25,7 +25,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from common import run_signfold, same
-from tflite_graphs import Network
+from tflite_graphs import Network, Op
 
 OLD = os.environ.get("TFLITE_214")
 # What the older interpreter's Python runs: models and rows come, outputs go, pickled.
@@ -113,10 +113,12 @@ def cases(count, files):
     interpreters = {"tf-lite-reference": reference} | ({"tf-lite": Older()} if OLD else {})
     for seed in range(count):
         network = Network(seed)
+        if set(network.codes) == {Op.RESHAPE}:
+            continue  # nothing is computed
         inputs = [network.input()]
         for rule, interpreter in interpreters.items():
             yield f"random {seed}", rule, network.model, inputs, interpreter
-        if network.dense_only and network.offset == 0:
+        if network.dense_only and network.offset == 0 and not network.bound_is_tie:
             yield f"random {seed}", "nearest", network.model, inputs, unasked
     for file in files:
         model = Path(file).read_bytes()

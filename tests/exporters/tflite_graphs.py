@@ -29,6 +29,9 @@ class Network:
         self.element = Type.UINT8 if seed % 5 == 4 else Type.INT8
         self.offset = 128 if self.element == Type.UINT8 else 0
         self.real_input, self.real_output = seed % 2 == 0, seed % 4 < 2
+        # Whether an activation's bound lies half-way between two integers: who rounds how is another
+        # matter than sums, and XNNPACK leaves some such layers to other kernels.
+        self.bound_is_tie = False
         self.batch = int(self.random.choice([1, 1, 3, 16]))
         self.tensors, self.operators, self.codes = [], [], []
         self.buffers, self.views = [schema.BufferT()], set()
@@ -93,7 +96,10 @@ class Network:
             inputs.append(self.tensor(bias.shape, Type.INT32, x.scale * scales, -self.offset, bias))
         about = float(x.scale * scales.max()) * 60 * x.width**0.5
         y = self.rows(outputs, self.scale(about), self.zero_point())
-        return self.operator(Op.FULLY_CONNECTED, inputs, y, fusedActivationFunction=self.pick(FUSED))
+        fused = self.pick(FUSED)
+        bound = {Fused.RELU6: 6, Fused.RELU_N1_TO_1: 1}.get(fused, 0)
+        self.bound_is_tie |= np.float32(bound) / y.scale % 1 == 0.5
+        return self.operator(Op.FULLY_CONNECTED, inputs, y, fusedActivationFunction=fused)
 
     def unary(self, code, x, output=None, **options):
         scale, zero_point = output or (self.scale(float(x.scale)), self.zero_point())
