@@ -32,7 +32,8 @@ fn a_table_and_json() {
     let args = ["compare", &a, &b, "--input", &x];
     let report = json(&args);
     assert_eq!((&report["rows"], &report["matching"]), (&2.into(), &"names".into()));
-    let layer = &report["layers"][0];
+    assert_eq!(report["layers"][0]["name"], "x.quantized");
+    let layer = &report["layers"][1];
     assert_eq!((&layer["name"], &layer["kind"]), (&MARKUP.into(), &"pointwise".into()));
     assert_eq!((&layer["scale"], &layer["zero_point"]), (&0.5.into(), &0.into()));
     assert_eq!(layer["max_abs_error"], 6.5);
@@ -41,9 +42,15 @@ fn a_table_and_json() {
     assert_eq!(layer["expected"], serde_json::json!([0.0, 70.0]));
     assert_eq!(layer["found"], serde_json::json!([0.0, 63.5]));
     assert_eq!(report["outputs"][0]["same_class"], 1.0);
-    assert_eq!(report["largest_loss"], MARKUP);
+    assert_eq!(report["largest_loss"], "x.quantized", "nothing more is lost behind it");
     let text = ok(&args);
-    for part in ["20.6 dB", "16.67 %", "2 rows", "the largest loss is at `<script>", "100.0 %"] {
+    for part in [
+        "20.6 dB",
+        "16.67 %",
+        "2 rows",
+        "the largest loss is at `x.quantized` (quantize): exact",
+        "100.0 %",
+    ] {
         assert!(text.contains(part), "{part}: {text}");
     }
     let same = ok(&["compare", &a, &a, "--input", &x]);
@@ -88,6 +95,35 @@ fn several_inputs_by_name() {
     assert!(report["largest_loss"].is_null() && report["layers"][0]["sqnr_db"].is_null());
     let error = fails(1, &["compare", &m, &m, "--input", &b]);
     assert!(error.contains("too few files"), "{error}");
+}
+
+#[test]
+fn a_quantized_network_beside_the_float_one() {
+    let folder = Folder::new();
+    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
+    let net = format!("{models}/float/digits-relu.safetensors");
+    let rows = format!("{models}/data/digits-test-x.npy");
+    let report = json(&["compare", &net, &format!("{models}/digits-relu.sfold"), "--input", &rows]);
+    assert_eq!((&report["rows"], &report["matching"]), (&360.into(), &"names".into()));
+    let layers = report["layers"].as_array().unwrap();
+    assert!(layers.len() >= 3, "{report}");
+    for layer in layers {
+        let sqnr = layer["sqnr_db"].as_f64();
+        assert!(sqnr.is_none_or(|sqnr| sqnr > 30.0), "{layer}");
+    }
+    assert!(report["outputs"][0]["same_class"].as_f64().unwrap() > 0.98);
+    assert!(layers.iter().any(|layer| layer["name"] == report["largest_loss"]));
+    // Rows that are not like those of the calibration are clipped.
+    let wide: Vec<f32> = reals(640).iter().map(|x| 9.0 * x).collect();
+    let wide = folder.file("wide.npy", npy_f32(10, 64, &wide));
+    let model = format!("{models}/digits-relu.sfold");
+    let report = json(&["compare", &net, &model, "--input", &wide]);
+    let clipped = report["layers"][0]["clipped_share"].as_f64().unwrap();
+    assert!(clipped > 0.9, "{report}");
+    assert_eq!(report["largest_loss"], "input.quantized");
+    let html = folder.arg("c.html");
+    ok(&["compare", &net, &model, "--input", &wide, "--html", &html]);
+    assert!(std::fs::read_to_string(folder.path("c.html")).unwrap().contains(">0.relu<"));
 }
 
 #[test]

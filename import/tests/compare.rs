@@ -8,7 +8,7 @@ use signfold::layers::{
 };
 use signfold::quant::{Int8, QuantParams};
 use signfold::{ErrorKind, Model, TensorType, Values, WeightLayout};
-use signfold_import::{Comparison, MAX_POINTS, Matching, compare};
+use signfold_import::{Comparison, Difference, MAX_POINTS, Matching, TensorComparison, compare};
 
 fn params(scale: f32, zero_point: i32) -> QuantParams {
     QuantParams::new(Int8::I8, scale, zero_point).unwrap()
@@ -42,6 +42,10 @@ fn quantized(width: usize, h: QuantParams) -> Model<'static> {
     graph.build().unwrap()
 }
 
+fn named<'c>(found: &'c Comparison, name: &str) -> &'c TensorComparison {
+    found.tensors.iter().find(|of| of.name == name).unwrap()
+}
+
 fn kind(result: signfold::Result<Comparison>) -> (ErrorKind, String) {
     let error = result.unwrap_err();
     (error.kind(), error.to_string())
@@ -65,13 +69,15 @@ fn a_model_is_like_itself() {
 
 #[test]
 fn numbers_that_are_known() {
-    // Steps of 0.25 from 0 to 31.75 - 16 = 15.75, and so on: 0.0625 is rounded away, 100 clipped.
+    // The input reaches from -0.125 to 127 / 1024; steps of 0.25 then leave nothing of it.
     let h = params(0.25, -64);
-    let rows = [0.0625, -1.0, 0.109375, 0.09375];
-    let found = compare(&real(2), &quantized(2, h), &[(&rows[..]).into()]).unwrap();
-    let of = &found.tensors[0];
-    assert_eq!((&of.name[..], of.kind, of.params), ("h", "pointwise", Some(h)));
-    let difference = &of.difference;
+    let rows = [0.0625, -0.125, 0.109375, 0.09375];
+    let found = compare(&real(2), &quantized(2, h), &[(&rows).into()]).unwrap();
+    let names: Vec<_> = found.tensors.iter().map(|of| (&of.name[..], of.kind)).collect();
+    assert_eq!(names, [("x.quantized", "quantize"), ("h", "pointwise"), ("y", "pointwise")]);
+    assert_eq!(found.tensors[0].difference.sqnr_db(), f64::INFINITY);
+    let (of, difference) = (&found.tensors[1], &found.tensors[1].difference);
+    assert_eq!(of.params, Some(h));
     assert_eq!((difference.values, difference.clipped), (4, Some(0)));
     assert_eq!(difference.max_abs_error, 0.109375);
     assert_eq!(difference.abs_errors, 0.0625 + 0.109375 + 0.09375);
@@ -79,13 +85,17 @@ fn numbers_that_are_known() {
     assert_eq!(difference.sqnr_db(), 0.0);
     assert_eq!((difference.expected.max, difference.found.max), (0.109375, 0.0));
     assert_eq!(of.sqnr_before_db, f64::INFINITY);
-    assert_eq!(found.tensors[1].sqnr_before_db, 0.0, "behind the dequantized one");
+    assert_eq!(found.tensors[2].sqnr_before_db, 0.0, "behind the dequantized one");
     assert_eq!(found.largest_loss().unwrap().name, "h");
     // The largest of two zeros is the first.
     assert_eq!(found.outputs[0].same_class, Some(1.0));
-    let swapped = [-1.0, 0.0625, 0.109375, 0.09375];
+    let swapped = [-0.125, 0.0625, 0.109375, 0.09375];
     let found = compare(&real(2), &quantized(2, h), &[(&swapped).into()]).unwrap();
     assert_eq!(found.outputs[0].same_class, Some(0.5));
+    // What the input loses is not the next layer's loss.
+    let found = compare(&real(2), &quantized(2, h), &[(&[1.0, 2.0]).into()]).unwrap();
+    assert_eq!(found.largest_loss().unwrap().name, "x.quantized");
+    assert_eq!(found.tensors[0].difference.clipped, Some(2));
 }
 
 #[test]
@@ -94,37 +104,29 @@ fn clipped_values_are_counted() {
     let h = params(1.0 / 2048.0, 0);
     let rows = [0.01, 0.12, 0.0625, 0.062, 0.0621, -3.0];
     let found = compare(&real(2), &quantized(2, h), &[(&rows[..]).into()]).unwrap();
-    assert_eq!(found.tensors[0].difference.clipped, Some(2));
-    assert_eq!(found.tensors[1].difference.clipped, None);
+    assert_eq!(named(&found, "h").difference.clipped, Some(2));
+    assert_eq!(named(&found, "y").difference.clipped, None);
 }
 
 #[test]
 fn long_batches_are_compared_in_parts() {
     let (width, rows) = (4096, 1100);
     let values = noise(width * rows, 3);
-    let whole =
-        compare(&real(width), &quantized(width, params(0.01, -3)), &[(&values).into()]).unwrap();
-    let mut parts =
-        compare(&real(width), &quantized(width, params(0.01, -3)), &[values[..width].into()]);
-    let parts = parts.as_mut().unwrap();
-    for row in values.chunks_exact(width).skip(1) {
-        // Of one row more, the sums go on where they were.
-        let (expected, found) = (row.iter().map(|x| x.max(0.0)).collect::<Vec<_>>(), {
-            let model = quantized(width, params(0.01, -3));
-            let h = model.tensors().find(|&id| model.tensor_name(id) == "h").unwrap();
-            let model = model.with_outputs(&[h]).unwrap();
-            match model.reference(&row.into()).unwrap() {
-                Values::I8(q) => {
-                    q.iter().map(|&q| params(0.01, -3).dequantize(q.into())).collect::<Vec<_>>()
-                }
-                _ => unreachable!(),
-            }
-        });
-        parts.tensors[0].difference.add(&expected, &found, whole.tensors[0].params);
+    let (h, model) = (params(0.01, -3), quantized(width, params(0.01, -3)));
+    let found = compare(&real(width), &model, &[(&values).into()]).unwrap();
+    // The sums go on from row to row.
+    let id = model.tensors().find(|&id| model.tensor_name(id) == "h").unwrap();
+    let model = model.with_outputs(&[id]).unwrap();
+    let mut by_row = Difference::new(Some(h));
+    for row in values.chunks_exact(width) {
+        let expected: Vec<f32> = row.iter().map(|x| x.max(0.0)).collect();
+        let Values::I8(q) = model.reference(&row.into()).unwrap() else { unreachable!() };
+        let reals: Vec<f32> = q.iter().map(|&q| h.dequantize(q.into())).collect();
+        by_row.add(&expected, &reals, Some(h));
     }
-    assert_eq!(whole.tensors[0].difference, parts.tensors[0].difference);
-    assert_eq!(whole.rows, rows);
-    let points = &whole.outputs[0].points;
+    assert_eq!(named(&found, "h").difference, by_row);
+    assert_eq!(found.rows, rows);
+    let points = &found.outputs[0].points;
     assert!(points.len() > MAX_POINTS / 2 && points.len() <= MAX_POINTS);
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use anyhow::{Result, anyhow};
 use plotters::prelude::*;
-use signfold_import::TensorComparison;
+use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 /// Bars that a chart has at most.
 pub const MAX_BARS: usize = 60;
@@ -21,43 +21,39 @@ const BAR: RGBColor = RGBColor(66, 133, 244);
 const FONT: (&str, i32) = ("sans-serif", 15);
 
 /// The ratio of signal to noise of each tensor; exact ones reach to the end, lighter.
-pub fn bars(tensors: &[&TensorComparison]) -> Result<String> {
-    let ratios: Vec<f64> = tensors.iter().map(|of| of.difference.sqnr_db()).collect();
-    let finite = || ratios.iter().copied().filter(|ratio| ratio.is_finite());
+pub fn bars(tensors: &[(&str, f64)]) -> Result<String> {
+    let finite = || tensors.iter().map(|(_, ratio)| *ratio).filter(|ratio| ratio.is_finite());
     let low = finite().fold(0.0, f64::min);
     let high = finite().fold(10.0, f64::max) * 1.05;
-    let (last, size) = (tensors.len() - 1, (860, 70 + 26 * tensors.len() as u32));
-    draw(size, |root| {
+    let count = tensors.len() as f64;
+    draw((860, 70 + 26 * tensors.len() as u32), |root| {
         let mut chart = ChartBuilder::on(root)
             .margin(8)
             .x_label_area_size(50)
             .y_label_area_size(220)
-            .build_cartesian_2d(low..high, (0..last).into_segmented())?;
-        // The first one is at the top, where the axis ends.
-        let name = |at: &SegmentValue<usize>| match at {
-            SegmentValue::CenterOf(i) if *i <= last => shortened(&tensors[last - i].name),
-            _ => String::new(),
-        };
+            .build_cartesian_2d(low..high, 0.0..count)?;
         chart
             .configure_mesh()
             .disable_y_mesh()
-            // None on this axis would make the crate look for a distance of lines without end.
-            .x_max_light_lines(0)
-            .y_max_light_lines(1)
-            .y_labels(tensors.len())
-            .y_label_formatter(&name)
+            .disable_y_axis()
+            .max_light_lines(0)
             .x_desc("SQNR in dB")
             .label_style(FONT.into_font().color(&INK))
             .draw()?;
-        chart.draw_series(ratios.iter().enumerate().map(|(i, &ratio)| {
+        // The first one is at the top, where the axis ends.
+        let rows = || tensors.iter().enumerate().map(|(i, of)| (count - i as f64, of));
+        chart.draw_series(rows().map(|(top, &(_, ratio))| {
             let (end, colour) = match ratio {
                 f64::INFINITY => (high, BAR.mix(0.3)),
                 ratio => (ratio.max(low), BAR.mix(1.0)),
             };
-            let (from, to) = (SegmentValue::Exact(last - i), SegmentValue::Exact(last - i + 1));
-            let mut bar = Rectangle::new([(0.0, from), (end, to)], colour.filled());
-            bar.set_margin(4, 4, 0, 0);
-            bar
+            Rectangle::new([(0.0, top - 0.85), (end, top - 0.15)], colour.filled())
+        }))?;
+        let beside = Pos::new(HPos::Right, VPos::Center);
+        let style = FONT.into_font().color(&INK).pos(beside);
+        chart.draw_series(rows().map(|(top, (name, _))| {
+            let name = Text::new(shortened(name), (-10, 0), style.clone());
+            EmptyElement::at((low, top - 0.5)) + name
         }))?;
         Ok(())
     })
@@ -127,5 +123,51 @@ fn shortened(name: &str) -> String {
         0..=MAX_NAME => name.to_string(),
         // The end is what tells the names of an exporter apart.
         count => format!("…{}", name.chars().skip(count - MAX_NAME + 1).collect::<String>()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_bars_of_any_length() {
+        let ratios =
+            [f64::INFINITY, 47.9, f64::NEG_INFINITY, -2.5, 0.0, 1e-300, 6000.0, -6000.0, f64::NAN];
+        for count in 1..=MAX_BARS {
+            for first in 0..ratios.len() {
+                let ratios = ratios.iter().cycle().skip(first).take(count);
+                let bars: Vec<_> = ratios.map(|&ratio| ("fc<1>", ratio)).collect();
+                let svg = super::bars(&bars).unwrap();
+                assert_eq!(svg.matches("fc&lt;1&gt;").count(), count);
+            }
+        }
+    }
+
+    #[test]
+    fn points_of_any_size() {
+        let (max, least) = (f32::MAX, f32::from_bits(1));
+        for points in [
+            &[(0.0, 0.0)][..],
+            &[(1.0, 1.000_000_1), (1.0, 1.0)],
+            &[(-max, max), (max, -max), (0.0, 1.0)],
+            &[(least, 0.0), (0.0, -least)],
+            &[(max, max), (max, max.next_down())],
+            &[(f32::NAN, 1.0), (f32::INFINITY, f32::NEG_INFINITY)],
+            &[(1e-30, 2e-30), (-5e-31, 0.0)],
+            &[],
+        ] {
+            let svg = scatter(points).unwrap();
+            let finite = points.iter().filter(|(a, b)| a.is_finite() && b.is_finite());
+            assert_eq!(svg.matches("<circle").count(), finite.count(), "{points:?}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_long_name_stays() {
+        assert_eq!(shortened("fc1"), "fc1");
+        let long = shortened(&format!("{}/dense_2/MatMul", "é".repeat(30)));
+        assert_eq!(long.chars().count(), MAX_NAME);
+        assert!(long.starts_with('…') && long.ends_with("/dense_2/MatMul"), "{long}");
     }
 }

@@ -81,7 +81,8 @@ fn layers(tensors: &[TensorComparison]) -> Result<Markup> {
         shown = tensors.iter().filter(|of| of.difference.sqnr_db() <= least).collect();
         shown.truncate(chart::MAX_BARS);
     }
-    let bars = if shown.is_empty() { String::new() } else { chart::bars(&shown)? };
+    let bars: Vec<_> = shown.iter().map(|of| (&of.name[..], of.difference.sqnr_db())).collect();
+    let bars = chart::bars(&bars)?;
     Ok(html! {
         h2 { "Layers" }
         p {

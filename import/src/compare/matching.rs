@@ -1,7 +1,7 @@
 //! Which tensors of two forms of a network belong together.
 //!
 //! ```text
-//! names in common?   tensors of one name
+//! names in common?   tensors of one name, and what quantizes one
 //! none               what the first layer with weights takes, what the second takes, ...:
 //!                    there every fused activation has been applied, in both forms
 //! and always         outputs, by their position
@@ -104,6 +104,20 @@ fn by_name(a: &Model<'_>, b: &Model<'_>, notes: &mut Vec<String>) -> Vec<Pair> {
                 notes.push(format!("{name:?} is not compared: rows of {ours} and of {theirs}"));
             }
             _ => {}
+        }
+    }
+    // A tensor that is only quantized has no other name in the first model.
+    for node in b.nodes().filter(|node| matches!(node.layer, Layer::Quantize(_))) {
+        let (of, q) = (node.inputs[0], node.output);
+        if let Some(&a_id) = ours.get(b.tensor_name(of))
+            && are_reals(a, a_id, b, q)
+            && !pairs.iter().any(|pair| pair.b == q)
+        {
+            let name = match b.tensor_name(q) {
+                "" => format!("{}.quantized", b.tensor_name(of)),
+                name => name.to_string(),
+            };
+            pairs.push(Pair { a: a_id, b: q, name });
         }
     }
     pairs
