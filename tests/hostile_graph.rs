@@ -204,7 +204,7 @@ fn fields_of_combine() {
     combine(5, 0, ErrorKind::Format, "without an element type");
     combine(8, 0, ErrorKind::Format, "output parameters and requantize rule go together");
     combine(8, 6, ErrorKind::Unsupported, "unknown requantize rule 6");
-    combine(8, 5, ErrorKind::Model, "requantize rule tflite reference is one of dense layers");
+    combine(8, 5, ErrorKind::Model, "requantize rule tf-lite-reference is one of dense layers");
     combine(9, 1, ErrorKind::Format, "unused bytes");
     // Real outputs of 8-bit inputs.
     let file = forged(&file(), at::layer(0, 5), &[0; 16]);
