@@ -113,7 +113,7 @@ fn layer_normalization_as_an_operator_and_spelled_out() {
         Graph::new()
             .input("x", FLOAT, 2)
             .f32s("g", &[2], &[1.0, 2.0])
-            .f32s("b", &[2], &[0.5, 0.0])
+            .f32s("b", &[1, 2], &[0.5, 0.0])
             .f32s("e", &[], &[3.0])
             .f32s("two", &[], &[2.0])
     };

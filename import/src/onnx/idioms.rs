@@ -259,9 +259,10 @@ impl<'a> View<'a> {
         (next.is(op) && self.is_vector(other)).then(|| (at, other.clone()))
     }
 
-    /// Whether a name stands for a constant of one dimension.
+    /// Whether a name stands for a constant of one dimension, but for some that are 1.
     fn is_vector(&self, name: &str) -> bool {
-        self.constants.get(name).is_some_and(|constant| constant.shape.len() == 1)
+        let shape = self.constants.get(name).and_then(|constant| constant.shape.split_last());
+        shape.is_some_and(|(_, before)| before.iter().all(|&d| d == 1))
     }
 
     /// The node that gives a value, if it is that operator.
