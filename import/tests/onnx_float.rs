@@ -122,6 +122,9 @@ fn every_function_of_an_element() {
         ("Clip", "x zero six", vec![], Activation::Relu6),
         ("Clip", "x zero", vec![], Activation::Relu),
         ("Clip", "x", vec![], Activation::Identity),
+        ("Max", "x zero", vec![], Activation::Relu),
+        ("Max", "x min", vec![], clip(-1.0, f32::INFINITY)),
+        ("Min", "x max", vec![], clip(f32::NEG_INFINITY, 2.0)),
         ("LeakyRelu", "x", vec![], Activation::LeakyRelu { alpha: 0.01 }),
         ("LeakyRelu", "x", float("alpha", 0.5), Activation::LeakyRelu { alpha: 0.5 }),
         ("PRelu", "x max", vec![], Activation::LeakyRelu { alpha: 2.0 }),
@@ -154,8 +157,10 @@ fn every_function_of_an_element() {
     }
     let slopes = start().f32s("s", &[3], &[1.0, 2.0, 3.0]).node("PRelu", "x s", "y").output("y");
     refused(&slopes, ErrorKind::Unsupported, &["PRelu", "slopes"]);
-    let bound = start().node("Clip", "x x", "y").output("y");
-    refused(&bound, ErrorKind::Unsupported, &["Clip", "input 1"]);
+    for op in ["Clip", "Max", "Min"] {
+        let bound = start().node(op, "x x", "y").output("y");
+        refused(&bound, ErrorKind::Unsupported, &[op, "input 1"]);
+    }
 }
 
 /// The functions of a model that has nothing else.
@@ -210,6 +215,7 @@ fn constants_scale_and_shift() {
     assert_eq!(constant("Sub", "c x"), [1.0, 2.0, 5.0]);
     assert_eq!(constant("Mul", "c x"), [2.0, 8.0, 24.0]);
     assert_eq!(constant("Div", "x c"), [0.5, 0.5, 0.375]);
+    assert_eq!(constant("Neg", "x"), [-1.0, -2.0, -3.0]);
     let both = start().f32s("c", &[1, 3], &[2.0, 4.0, 8.0]).f32s("s", &[1], &[0.5]);
     let both = both.node("Mul", "x c", "m").node("Add", "s m", "y").output("y");
     assert_eq!(layers(&model(&both)), ["affine y"]);

@@ -113,7 +113,7 @@ fn layer_normalization_as_an_operator_and_spelled_out() {
         Graph::new()
             .input("x", FLOAT, 2)
             .f32s("g", &[2], &[1.0, 2.0])
-            .f32s("b", &[2], &[0.5, 0.0])
+            .f32s("b", &[1, 2], &[0.5, 0.0])
             .f32s("e", &[], &[3.0])
             .f32s("two", &[], &[2.0])
     };
@@ -136,6 +136,21 @@ fn layer_normalization_as_an_operator_and_spelled_out() {
         // The mean is 2, the variance 1.
         assert_eq!(run(&model, &[1.0, 3.0]), [0.0, 1.0]);
     }
+    // As Keras has it: one factor and one summand for each element, with gain and bias or without.
+    let keras = |nodes: &str| {
+        let start = start().opset(17).told("ReduceMean", "x", "m", &axes).node("Neg", "m", "minus");
+        let spread = start.node("Sub", "x m", "d").node("Mul", "d d", "q");
+        let spread = spread.told("ReduceMean", "q", "v", &axes);
+        model(
+            &spread.nodes("Add: v e > w; Sqrt: w > r; Reciprocal: r > i").nodes(nodes).output("y"),
+        )
+    };
+    let full = keras("Mul: i g > s; Mul: x s > a; Mul: minus s > c; Add: c b > t; Add: a t > y");
+    assert_eq!(layers(&full), ["layer norm y"]);
+    assert_eq!(run(&full, &[1.0, 3.0]), [0.0, 1.0]);
+    let bare = keras("Mul: x i > a; Mul: i minus > c; Add: c a > y");
+    assert_eq!(layers(&bare), ["layer norm y"]);
+    assert_eq!(run(&bare, &[1.0, 3.0]), [-0.5, 0.5]);
     let bare = model(&spelled("Mul d d").output("n"));
     assert_eq!(layers(&bare), ["layer norm n"]);
     assert_eq!(run(&bare, &[1.0, 3.0]), [-0.5, 0.5]);

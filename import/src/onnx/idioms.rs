@@ -58,6 +58,9 @@ impl<'a> View<'a> {
         if node.is("Where") {
             return self.softplus(node).map(|function| (i, function));
         }
+        if node.is("Add") {
+            return self.factored_norm(node).map(|function| (i, function));
+        }
         if !node.is("Mul") && !node.is("Div") {
             return None;
         }
@@ -161,33 +164,12 @@ impl<'a> View<'a> {
             return None;
         }
         let (centered, deviation) = (self.input(node, 0)?, self.input(node, 1)?);
-        let variance = self.input(self.giver(deviation, "Sqrt")?, 0)?;
-        let [a, b] = self.sum(variance)?;
-        let (variance, epsilon) = match (self.constant(a), self.constant(b)) {
-            (None, Some(epsilon)) => (a, epsilon),
-            (Some(epsilon), None) => (b, epsilon),
-            _ => return None,
-        };
-        let (square, axis) = self.mean(variance)?;
-        let root = match self.giver(square, "Pow") {
-            Some(power) if self.constant(self.input(power, 1)?) == Some(2.0) => {
-                self.input(power, 0)?
-            }
-            Some(_) => return None,
-            None => {
-                let product = self.giver(square, "Mul")?;
-                let [a, b] = [self.input(product, 0)?, self.input(product, 1)?];
-                (a == b).then_some(a)?
-            }
-        };
-        let x = self.centered(root, axis)?;
+        let spread = self.spread(deviation)?;
         // Some exporters subtract the mean twice.
-        if centered != root && self.centered(centered, axis)? != x {
+        if centered != spread.centered && self.centered(centered, spread.axis)? != spread.x {
             return None;
         }
-        let mut function = Function::new("LayerNormalization", x)
-            .with("epsilon", Attribute::Float(epsilon))
-            .with("axis", Attribute::Int(axis));
+        let mut function = spread.norm();
         let mut at = i;
         for op in ["Mul", "Add"] {
             match self.next_with_vector(at, op) {
@@ -201,7 +183,52 @@ impl<'a> View<'a> {
         Some((at, function))
     }
 
-    /// The x and axis of which a value is `x - mean(x)`.
+    /// The same as Keras writes it: `x s + (b - mean s)`, where `s = gain / deviation`.
+    fn factored_norm(&self, node: &'a Node) -> Option<Function> {
+        let result = node.outputs.first()?;
+        both(self.sum(result)?).into_iter().find_map(|[scaled, shift]| {
+            let factors = both(self.pair(scaled, "Mul")?).into_iter();
+            factors.clone().find_map(|[x, scale]| {
+                let gained = self.pair(scale, "Mul").map(both).into_iter().flatten();
+                let gained = gained.filter(|[gain, _]| self.is_vector(gain));
+                let [gain, inverse] = gained.chain([["", scale]]).next()?;
+                let inverse = self.giver(inverse, "Reciprocal")?;
+                let spread = self.spread(self.input(inverse, 0)?).filter(|s| s.x == x)?;
+                let biased = self.sum(shift).map(both).into_iter().flatten();
+                let biased = biased.filter(|[bias, _]| self.is_vector(bias));
+                let [bias, moved] = biased.chain([["", shift]]).next()?;
+                let moved = both(self.pair(moved, "Mul")?).into_iter().any(|[minus, by]| {
+                    let mean = self.giver(minus, "Neg").and_then(|minus| self.input(minus, 0));
+                    by == scale && mean.and_then(|m| self.mean(m)) == Some((x, spread.axis))
+                });
+                let mut function = moved.then(|| spread.norm())?;
+                function.inputs.extend([gain.to_owned(), bias.to_owned()]);
+                Some(function)
+            })
+        })
+    }
+
+    /// What a value is `sqrt(mean of (x - mean)^2 + epsilon)` of.
+    fn spread(&self, deviation: &str) -> Option<Spread<'a>> {
+        let variance = self.input(self.giver(deviation, "Sqrt")?, 0)?;
+        let parts = both(self.sum(variance)?).into_iter();
+        let (variance, epsilon) =
+            parts.filter_map(|[v, epsilon]| Some((v, self.constant(epsilon)?))).next()?;
+        let (square, axis) = self.mean(variance)?;
+        let centered = match self.giver(square, "Pow") {
+            Some(power) if self.constant(self.input(power, 1)?) == Some(2.0) => {
+                self.input(power, 0)?
+            }
+            Some(_) => return None,
+            None => {
+                let [a, b] = self.pair(square, "Mul")?;
+                (a == b).then_some(a)?
+            }
+        };
+        Some(Spread { x: self.centered(centered, axis)?, centered, axis, epsilon })
+    }
+
+    /// The x of which a value is `x - mean(x)`.
     fn centered(&self, name: &str, axis: i64) -> Option<&'a str> {
         let difference = self.giver(name, "Sub")?;
         let x = self.input(difference, 0)?;
@@ -229,8 +256,13 @@ impl<'a> View<'a> {
         let next = &self.nodes[at];
         let [a, b] = &next.inputs[..] else { return None };
         let other = if a == name { b } else { a };
-        let vector = self.constants.get(other)?.shape.len() == 1;
-        (next.is(op) && vector).then(|| (at, other.clone()))
+        (next.is(op) && self.is_vector(other)).then(|| (at, other.clone()))
+    }
+
+    /// Whether a name stands for a constant of one dimension, but for some that are 1.
+    fn is_vector(&self, name: &str) -> bool {
+        let shape = self.constants.get(name).and_then(|constant| constant.shape.split_last());
+        shape.is_some_and(|(_, before)| before.iter().all(|&d| d == 1))
     }
 
     /// The node that gives a value, if it is that operator.
@@ -253,7 +285,12 @@ impl<'a> View<'a> {
 
     /// The parts of a sum of two.
     fn sum(&self, name: &str) -> Option<[&'a str; 2]> {
-        let node = self.giver(name, "Add")?;
+        self.pair(name, "Add")
+    }
+
+    /// The two inputs of the operator that gives a value.
+    fn pair(&self, name: &str, op: &str) -> Option<[&'a str; 2]> {
+        let node = self.giver(name, op)?;
         Some([self.input(node, 0)?, self.input(node, 1)?])
     }
 
@@ -300,6 +337,28 @@ impl<'a> View<'a> {
             _ => product.factors.push(name),
         }
     }
+}
+
+/// The standard deviation of x along an axis, with what it is made of.
+struct Spread<'a> {
+    x: &'a str,
+    centered: &'a str,
+    axis: i64,
+    epsilon: f32,
+}
+
+impl Spread<'_> {
+    /// The layer normalization of x.
+    fn norm(&self) -> Function {
+        Function::new("LayerNormalization", self.x)
+            .with("epsilon", Attribute::Float(self.epsilon))
+            .with("axis", Attribute::Int(self.axis))
+    }
+}
+
+/// A pair in both orders.
+fn both<'a>([a, b]: [&'a str; 2]) -> [[&'a str; 2]; 2] {
+    [[a, b], [b, a]]
 }
 
 /// A product: a constant, and the values that are multiplied.

@@ -23,6 +23,12 @@ pub(super) fn div(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
     combine(lowering, node, CombineOp::Div)
 }
 
+pub(super) fn neg(lowering: &mut Lowering<'_>, node: &Node) -> Result<()> {
+    let rows = lowering.rows(node, 0)?;
+    let layer = affine(&rows, vec![-1.0], vec![0.0])?;
+    lowering.same_shape(node, layer, &rows)
+}
+
 fn combine(lowering: &mut Lowering<'_>, node: &Node, op: CombineOp) -> Result<()> {
     for i in [0, 1] {
         if lowering.is_constant(node.input(i)?) {

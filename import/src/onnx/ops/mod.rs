@@ -54,6 +54,7 @@ static OPERATORS: &[Operator] = &[
     op("Sub", 2..=2, &[], combine::sub),
     op("Mul", 2..=2, &[], combine::mul),
     op("Div", 2..=2, &[], combine::div),
+    op("Neg", 1..=1, &[], combine::neg),
     op("Concat", 1..=usize::MAX, &["axis"], combine::concat),
     op("Relu", 1..=1, &[], pointwise::pointwise),
     op("Clip", 1..=3, &[], pointwise::pointwise),
@@ -72,6 +73,8 @@ static OPERATORS: &[Operator] = &[
     op("Celu", 1..=1, &["alpha"], pointwise::pointwise),
     op("Mish", 1..=1, &[], pointwise::pointwise),
     op("Exp", 1..=1, &[], pointwise::pointwise),
+    op("Max", 2..=2, &[], pointwise::pointwise),
+    op("Min", 2..=2, &[], pointwise::pointwise),
     op("Softmax", 1..=1, &["axis"], normalize::softmax),
     op("LogSoftmax", 1..=1, &["axis"], normalize::log_softmax),
     op(

@@ -57,24 +57,33 @@ pub(in crate::onnx) fn activation(
         },
         "Mish" => Activation::Mish,
         "Exp" => Activation::Exp,
+        "Max" if node.inputs.len() == 2 => clamp(bound(lowering, node, 1)?, f32::INFINITY),
+        "Min" if node.inputs.len() == 2 => clamp(f32::NEG_INFINITY, bound(lowering, node, 1)?),
         _ => return Ok(None),
     }))
 }
 
 /// The bounds are inputs that may be left off.
 fn clip(lowering: &Lowering<'_>, node: &Node) -> Result<Activation> {
-    let bound = |i, default| match lowering.optional_constant(node, i)? {
-        Some(tensor) => tensor.float().map_err(|e| e.at(format!("input {i}"))),
+    let given = |i, default| match node.optional(i) {
+        Some(_) => bound(lowering, node, i),
         None => Ok(default),
     };
-    let min = bound(1, f32::NEG_INFINITY)?;
-    let max = bound(2, f32::INFINITY)?;
-    Ok(match (min, max) {
+    Ok(clamp(given(1, f32::NEG_INFINITY)?, given(2, f32::INFINITY)?))
+}
+
+/// Input `i`: a constant of one element.
+fn bound(lowering: &Lowering<'_>, node: &Node, i: usize) -> Result<f32> {
+    lowering.constant(node, i)?.float().map_err(|e| e.at(format!("input {i}")))
+}
+
+fn clamp(min: f32, max: f32) -> Activation {
+    match (min, max) {
         (0.0, f32::INFINITY) => Activation::Relu,
         (0.0, 6.0) => Activation::Relu6,
         (f32::NEG_INFINITY, f32::INFINITY) => Activation::Identity,
         _ => Activation::Clip { min, max },
-    })
+    }
 }
 
 /// With one slope for all elements.
