@@ -28,9 +28,6 @@ PARTS = ("torch", "sklearn", "keras", "ort", "integers")
 REFUSED = {
     "sklearn-classifier-columns": "Slice",  # one output for each class
     "sklearn-regressor-two": "a reshape from [batch, 2] to [-1, 1]",  # which makes rows of the targets
-    "keras-hard_tanh": "Min",
-    "keras-layer_norm": "ReduceMean",
-    "keras-prelu": "Neg",
 }
 
 
