@@ -357,7 +357,7 @@ impl Spread<'_> {
 }
 
 /// A pair in both orders.
-fn both<'a>([a, b]: [&'a str; 2]) -> [[&'a str; 2]; 2] {
+fn both([a, b]: [&str; 2]) -> [[&str; 2]; 2] {
     [[a, b], [b, a]]
 }
 
