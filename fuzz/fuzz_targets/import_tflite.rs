@@ -17,7 +17,8 @@ fuzz_target!(|bytes: &[u8]| {
         return; // too slow to run many of them
     }
     let inputs: Vec<Values<'_>> = model.inputs().map(|id| row(&model, id, bytes)).collect();
-    model.reference_all(&inputs).expect("rows without NaN");
+    // Real sums may overflow, and end in a NaN that is refused.
+    _ = model.reference_all(&inputs);
     Engine::new(&model).expect("a sound model compiles");
 });
 
