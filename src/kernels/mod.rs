@@ -3,6 +3,8 @@
 //! [`available`] lists what this CPU can run, fastest first. Every kernel computes the same bits;
 //! `reference` holds the naive loops that say which.
 
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
+mod bits;
 #[cfg(test)]
 mod check;
 pub(crate) mod edges;
@@ -11,6 +13,8 @@ pub(crate) mod float;
 pub(crate) mod map;
 pub(crate) mod max;
 pub(crate) mod pack;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
+mod pair;
 mod peak;
 mod portable;
 pub mod reference;
@@ -162,11 +166,17 @@ static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     one::<x86_64::avx512vnni::Offset>("x86_64-avx512vnni-offset"),
     #[cfg(target_arch = "x86_64")]
+    one::<x86_64::avxvnniint8::Native>("x86_64-avxvnniint8-native"),
+    #[cfg(target_arch = "x86_64")]
     one::<x86_64::avxvnni::Offset>("x86_64-avxvnni-offset"),
     #[cfg(target_arch = "x86_64")]
     one::<x86_64::avx512vnni::Positive>("x86_64-avx512vnni-positive"),
     #[cfg(target_arch = "x86_64")]
+    two::<x86_64::avx512bw::PositiveInputs, x86_64::avx512bw::Positive>("x86_64-avx512bw-positive"),
+    #[cfg(target_arch = "x86_64")]
     two::<x86_64::avx2::PositiveInputs, x86_64::avx2::Positive>("x86_64-avx2-positive"),
+    #[cfg(target_arch = "x86_64")]
+    two::<x86_64::sse41::PositiveInputs, x86_64::sse41::Positive>("x86_64-sse41-positive"),
     one::<portable::Native>("portable"),
 ];
 
@@ -239,19 +249,18 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
     }
 }
 
+/// The vectors of loops without products.
+type Base<P> = <<P as Product>::Vector as Vector>::Base;
+
 /// A kernel with one product for all shapes.
-const fn one<P: Broadcast + Direct>(name: &'static str) -> Kernel
-where
-    P::Vector: Shorts,
-{
+const fn one<P: Broadcast + Direct>(name: &'static str) -> Kernel {
     two::<P, P>(name)
 }
 
 /// A kernel with one product for lanes that are outputs, one for lanes that are inputs.
-const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) -> Kernel
-where
-    P::Vector: Shorts,
-{
+const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) -> Kernel {
+    const { assert!(Base::<P>::LANES == P::Vector::LANES, "loops have the same lanes") };
+    const { assert!((P::VECTORS * P::WEIGHT_BYTES).is_multiple_of(64), "panels are whole lines") };
     const { assert!(P::TECHNIQUE.flip() == D::TECHNIQUE.flip(), "rows have one form") };
     Kernel {
         name,
@@ -268,25 +277,25 @@ where
         pack_by_inputs: pack::pack_by_inputs::<D>,
         prepare: if size_of::<P::Group>() > GROUP { Some(prepare::<P>) } else { None },
         group_bytes: size_of::<P::Group>(),
-        quantize: edges::quantize::<P::Vector>,
-        dequantize: edges::dequantize::<P::Vector>,
-        range: rows::range::<P::Vector>,
-        argmax: rows::argmax::<P::Vector>,
-        argmax_bytes: rows::argmax_bytes::<P::Vector>,
-        map: map::map::<P::Vector>,
-        look_up: map::look_up::<P::Vector>,
-        requantize: requantize::requantize::<P::Vector>,
-        softmax: exp::softmax::<P::Vector>,
-        max_prepare: max::prepare::<P::Vector>,
-        max_products: max::products::<P::Vector>,
-        max_pruned: max::pruned::<P::Vector>,
-        float_sums: float::sums::<P::Vector>,
+        quantize: edges::quantize::<Base<P>>,
+        dequantize: edges::dequantize::<Base<P>>,
+        range: rows::range::<Base<P>>,
+        argmax: rows::argmax::<Base<P>>,
+        argmax_bytes: rows::argmax_bytes::<Base<P>>,
+        map: map::map::<Base<P>>,
+        look_up: map::look_up::<Base<P>>,
+        requantize: requantize::requantize::<Base<P>>,
+        softmax: exp::softmax::<Base<P>>,
+        max_prepare: max::prepare::<Base<P>>,
+        max_products: max::products::<Base<P>>,
+        max_pruned: max::pruned::<Base<P>>,
+        float_sums: float::sums::<Base<P>>,
         #[cfg(test)]
-        exps: exp::exps::<P::Vector>,
+        exps: exp::exps::<Base<P>>,
         peak: peak::peak::<P>,
-        max_peak: max::peak::<P::Vector>,
-        float_peak: float::peak::<P::Vector>,
-        read: peak::read::<P::Vector>,
+        max_peak: max::peak::<Base<P>>,
+        float_peak: float::peak::<Base<P>>,
+        read: peak::read::<Base<P>>,
     }
 }
 

@@ -19,7 +19,7 @@ pub(crate) fn peak<P: Broadcast>(rounds: usize) -> usize {
             }
         };
     }
-    tiles!(12 x 2, 6 x 2, 4 x 2, 4 x 1);
+    tiles!(12 x 2, 6 x 2, 4 x 2, 4 x 1, 2 x 2);
     rounds * P::ROWS * P::VECTORS * P::Vector::LANES * GROUP
 }
 

@@ -20,6 +20,10 @@ pub(crate) trait Vector: Copy {
     /// A yes or no for each of `LANES`.
     type Mask: Copy;
 
+    /// The same vectors of a CPU with no more than these operations, which [`Product`]s may add to:
+    /// loops without products are compiled once for all of them.
+    type Base: Shorts;
+
     /// The CPU features that [`Vector::detect`] looks for, as Rust names them, for listings.
     const NEEDS: &'static [&'static str] = &[];
 
@@ -171,6 +175,18 @@ pub(crate) trait Shorts: Vector {
     fn add_wide(self, sums: [Self::Int; 2], a: Self::Int) -> [Self::Int; 2];
     /// The sums of [`Shorts::add_wide`] by lanes.
     fn wide_sums(self, sums: [Self::Int; 2], to: &mut [u64]);
+}
+
+/// Stores eight elements, or as many of them as there is room for.
+#[inline(always)]
+pub(super) fn store<T: Copy>(to: &mut [T], values: [T; 8]) {
+    match to.first_chunk_mut() {
+        Some(to) => *to = values,
+        None => {
+            let len = to.len();
+            super::copy_short(to, &values[..len]);
+        }
+    }
 }
 
 /// A function of one byte, in forms to load and to shuffle.

@@ -11,7 +11,7 @@ mod shorts;
 use bytemuck::{cast, pod_read_unaligned};
 use wide::{f32x8, i16x8, i16x16, i32x8, u8x16, u16x8};
 
-use super::vector::{Broadcast, Direct, Narrow, Op, Product, Table, Vector};
+use super::vector::{Broadcast, Direct, Narrow, Op, Product, Table, Vector, store};
 use super::{GROUP, Technique, copy_short};
 
 /// Vectors of 8 lanes, of whatever the compiler has.
@@ -26,6 +26,8 @@ impl Vector for Wide {
     type Float = f32x8;
     type Bytes = [[u8; 8]; 4];
     type Mask = f32x8;
+
+    type Base = Self;
 
     #[inline(always)]
     fn detect() -> Option<Self> {
@@ -276,18 +278,6 @@ fn narrow(a: i32x8, b: i32x8, by: &Narrow) -> u8x16 {
     let b = i16x8::from_i32x8_saturate(b).saturating_add(zero_point);
     let clamped = u8x16::narrow_i16x8(a, b).max(u8x16::splat(by.min)).min(u8x16::splat(by.max));
     clamped ^ u8x16::splat(by.flip)
-}
-
-/// Stores as many elements as there is room for.
-#[inline(always)]
-fn store<T: Copy>(to: &mut [T], values: [T; 8]) {
-    match to.first_chunk_mut() {
-        Some(to) => *to = values,
-        None => {
-            let len = to.len();
-            copy_short(to, &values[..len]);
-        }
-    }
 }
 
 /// Both factors widened to 16 bits.

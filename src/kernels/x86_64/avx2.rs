@@ -128,10 +128,7 @@ impl Broadcast for PositiveInputs {
     type Group = [[u8; GROUP]; 2];
 
     fn group(inputs: [u8; GROUP]) -> ([[u8; GROUP]; 2], i32) {
-        let inputs = inputs.map(|byte| byte as i8);
-        let signs = inputs.map(|x| if x < 0 { 0xFF } else { 0 });
-        let missing = inputs.map(|x| i32::from(x.min(0)).abs());
-        ([inputs.map(i8::unsigned_abs), signs], missing.iter().sum())
+        super::positive_group(inputs)
     }
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 
 use super::vector256::{Features, V256};
+use crate::kernels::bits::places;
 use crate::kernels::vector::{Shorts, Vector};
 
 // SAFETY of every block below: a value of `V256` proves that the CPU has the instructions, and
@@ -125,8 +126,7 @@ impl<F: Features> Shorts for V256<F> {
 
     #[inline(always)]
     fn list_bits(self, bits: u32, first: u32, to: &mut [u32]) -> usize {
-        let bits = bits & 0xFF;
-        let places = &PLACES[bits as usize];
+        let (places, count) = places(bits);
         assert!(to.len() >= 8);
         // SAFETY: see the top.
         unsafe {
@@ -134,7 +134,7 @@ impl<F: Features> Shorts for V256<F> {
             let places = _mm256_add_epi32(places, _mm256_set1_epi32(first as i32));
             _mm256_storeu_si256(to.as_mut_ptr().cast(), places);
         }
-        COUNTS[bits as usize].into()
+        count
     }
 
     #[inline(always)]
@@ -166,35 +166,4 @@ impl<F: Features> Shorts for V256<F> {
             *to = [even, odd];
         }
     }
-}
-
-/// The number of bits that are set in each byte: without the feature POPCNT, to count takes long.
-static COUNTS: [u8; 256] = {
-    let mut all = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        all[byte] = byte.count_ones() as u8;
-        byte += 1;
-    }
-    all
-};
-
-/// The places of the bits that are set in each byte, the lowest first.
-static PLACES: [[u8; 8]; 256] = places();
-
-const fn places() -> [[u8; 8]; 256] {
-    let mut all = [[0; 8]; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let (mut place, mut found) = (0, 0);
-        while place < 8 {
-            if byte >> place & 1 == 1 {
-                all[byte][found] = place as u8;
-                found += 1;
-            }
-            place += 1;
-        }
-        byte += 1;
-    }
-    all
 }

@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
+use super::avx2::Avx2;
 use crate::kernels::copy_short;
 use crate::kernels::vector::{Narrow, Op, Table, Vector};
 
@@ -32,6 +33,8 @@ impl<F: Features> Vector for V256<F> {
     type Float = __m256;
     type Bytes = __m256i;
     type Mask = __m256;
+
+    type Base = V256<Avx2>;
 
     const NEEDS: &'static [&'static str] = F::NEEDS;
 

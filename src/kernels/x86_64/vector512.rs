@@ -3,6 +3,7 @@
 use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
+use super::avx512bw::Bw;
 use crate::kernels::vector::{Narrow, Op, Table, Vector};
 
 /// Vectors of 512 bits.
@@ -37,6 +38,8 @@ impl<F: Features> Vector for V512<F> {
     type Float = __m512;
     type Bytes = __m512i;
     type Mask = __mmask16;
+
+    type Base = V512<Bw>;
 
     const NEEDS: &'static [&'static str] = F::NEEDS;
 
