@@ -10,9 +10,15 @@
 
 mod by_outputs;
 mod plan;
+#[cfg(feature = "std")]
 mod profile;
+mod steps;
 
-pub use profile::StepInfo;
+pub use steps::StepInfo;
+
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use plan::{Plan, Slot, Source, Stage};
 
@@ -168,10 +174,11 @@ impl Engine {
     }
 
     /// The same engine, using at most this many threads for a batch; at least 1. The default is
-    /// what [`std::thread::available_parallelism`] answers, or the number of threads of the rayon
+    /// what `std::thread::available_parallelism` answers, or the number of threads of the rayon
     /// pool that the engine is made in. Batches with too little work for two threads use one.
     ///
-    /// Work is split by `rayon::join`: in the caller's pool, if the caller runs in one.
+    /// Work is split by `rayon::join`: in the caller's pool, if the caller runs in one. Without the
+    /// crate's feature `rayon` there is one thread, whatever is asked for.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = if cfg!(feature = "rayon") { threads.max(1) } else { 1 };
@@ -317,7 +324,7 @@ impl Engine {
         let rows = of_input.rows(input, "input")?;
         let output_rows = of_output.rows_of(output.rust_type(), output.len(), "output")?;
         self.check(rows, output_rows, scratch)?;
-        let (inputs, outputs) = (std::slice::from_ref(input), Parts::One(output.bytes()));
+        let (inputs, outputs) = (core::slice::from_ref(input), Parts::One(output.bytes()));
         Ok(Batch { inputs, outputs, rows, first: 0 })
     }
 
@@ -507,14 +514,15 @@ impl Arena {
     }
 }
 
+#[cfg(feature = "rayon")]
 fn default_threads() -> usize {
-    #[cfg(feature = "rayon")]
-    {
-        if rayon::current_thread_index().is_some() {
-            return rayon::current_num_threads();
-        }
-        std::thread::available_parallelism().map_or(1, usize::from)
+    if rayon::current_thread_index().is_some() {
+        return rayon::current_num_threads();
     }
-    #[cfg(not(feature = "rayon"))]
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+#[cfg(not(feature = "rayon"))]
+fn default_threads() -> usize {
     1
 }

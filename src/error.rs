@@ -1,5 +1,7 @@
 //! Errors: what went wrong, and where.
 
+use alloc::format;
+use alloc::string::String;
 use core::fmt;
 
 /// A result whose error says what went wrong, and where.

@@ -3,7 +3,11 @@
 //! Tensors are numbered: first the model's inputs, then one for each layer, in an order in which
 //! every layer comes after those whose tensors it takes. So there are no cycles to look for.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layers::Layer;
@@ -186,7 +190,7 @@ impl<'a> GraphBuilder<'a> {
         let mut seen = vec![false; self.tensors.len()];
         for (i, output) in self.outputs.iter().enumerate() {
             self.get(*output).map_err(|e| e.at(format!("output {i}")))?;
-            if std::mem::replace(&mut seen[output.0], true) {
+            if core::mem::replace(&mut seen[output.0], true) {
                 let message = format!("tensor {} is an output already", output.0);
                 return Err(Error::model(message).at(format!("output {i}")));
             }
@@ -206,7 +210,7 @@ pub(crate) fn check_name(name: &str) -> Result<()> {
 }
 
 /// How messages name a part of a model.
-fn place(what: &str, number: impl std::fmt::Display, name: &str) -> String {
+fn place(what: &str, number: impl core::fmt::Display, name: &str) -> String {
     match name {
         // The start of a name that is too long would be no name.
         "" => format!("{what} {number}"),

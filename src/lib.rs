@@ -7,6 +7,12 @@
 //!
 //! The arithmetic is defined in `docs/arithmetic.md`, the file in `docs/format.md`.
 
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
 mod engine;
 mod error;
 mod format;

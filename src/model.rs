@@ -1,6 +1,9 @@
 //! Models: networks that are known to be sound, independent of any CPU.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{GraphBuilder, Node, NodeRef, Tensor, TensorId};
@@ -200,7 +203,7 @@ impl<'a> Model<'a> {
     /// finite.
     pub fn reference(&self, input: &Values<'_>) -> Result<Values<'static>> {
         self.check_single()?;
-        let mut outputs = self.reference_all(std::slice::from_ref(input))?;
+        let mut outputs = self.reference_all(core::slice::from_ref(input))?;
         Ok(outputs.remove(0))
     }
 
@@ -268,7 +271,7 @@ impl<'a> Model<'a> {
         self.check_single()?;
         let message = match self.nodes.get(layer) {
             Some(Node { layer: Layer::MaxProduct(each), inputs }) => {
-                let computed = self.compute(std::slice::from_ref(input), &self.needed(inputs))?;
+                let computed = self.compute(core::slice::from_ref(input), &self.needed(inputs))?;
                 let values = computed[inputs[0].index()].as_ref().expect("it is needed");
                 let winners = each.winners(&self.tensor_type(inputs[0]), values);
                 return winners.map_err(|e| e.at(at()));

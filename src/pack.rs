@@ -1,7 +1,10 @@
 //! Packed weights: a matrix in the order one kernel reads it.
 
-use std::borrow::Cow;
-use std::ops::Range;
+use alloc::borrow::{Cow, ToOwned};
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use bytemuck::{Pod, Zeroable};
 

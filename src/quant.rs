@@ -10,6 +10,8 @@ pub use rules::{
     FixedPoint, Requantizer, Rounding, multiplier, requantize_nearest, round_half_away,
 };
 
+use alloc::format;
+
 use crate::error::{Error, Result};
 
 /// The two 8-bit element types. Inside the engine all data is `i8`; a `u8` is an `i8` plus 128.

@@ -1,7 +1,9 @@
 //! Layers as the file holds them: a record of sixteen 32-bit words, then tensors whose lengths
 //! follow from those words. All little-endian; tensors start at multiples of 64 bytes.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec::Vec;
 
 use byteorder::{ByteOrder, LittleEndian};
 

@@ -1,5 +1,7 @@
 //! Steps: what an engine executes, each from buffers of rows into another.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::Result;
@@ -139,7 +141,7 @@ pub enum ProductKind {
 }
 
 /// One piece of a compiled network.
-pub(crate) trait Step: Send + Sync + std::fmt::Debug {
+pub(crate) trait Step: Send + Sync + core::fmt::Debug {
     /// What it does, for those who look where time goes: `dense 784x256`.
     fn name(&self) -> String;
 

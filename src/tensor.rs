@@ -1,6 +1,8 @@
 //! What flows between layers: types, and batches of rows.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec::Vec;
 
 use crate::error::{Error, Result};
 use crate::quant::{Int8, QuantParams};
@@ -116,8 +118,8 @@ impl TensorType {
     }
 }
 
-impl std::fmt::Display for TensorType {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl core::fmt::Display for TensorType {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "{} x {}", self.width, self.element.name())
     }
 }

@@ -1,5 +1,7 @@
 //! What an engine tells of its steps, and that profiling computes what a run does.
 
+#![cfg(feature = "std")]
+
 mod common;
 
 use common::{assert_same, bits, dynamic_mlp, mlp, random_input, random_model, run};

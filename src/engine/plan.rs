@@ -7,6 +7,10 @@
 //! ```
 //! In a row of layers two buffers take turns.
 
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use crate::error::Result;
 use crate::graph::TensorId;
 use crate::kernels::{self, Kernel};
@@ -138,7 +142,7 @@ impl Plan {
                     self.buffers - 1
                 })),
             };
-            let read = std::mem::take(&mut from);
+            let read = core::mem::take(&mut from);
             let row_bytes = step.row_bytes();
             from.push(Source { slot: to, stride: stride(row_bytes), row_bytes });
             if i > 0 {

@@ -8,7 +8,10 @@
 //! nothing, and one file only for each model.
 #![forbid(unsafe_code)]
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 
 use byteorder::{ByteOrder, LittleEndian};
 use xxhash_rust::xxh3::Xxh3;
@@ -235,7 +238,7 @@ impl<'a> Names<'a> {
     fn next(&mut self, length: usize) -> Result<&'a str> {
         let (name, rest) = self.rest.split_at(length);
         self.rest = rest;
-        let not_text = |e: std::str::Utf8Error| format!("not UTF-8 from byte {}", e.valid_up_to());
+        let not_text = |e: core::str::Utf8Error| format!("not UTF-8 from byte {}", e.valid_up_to());
         str::from_utf8(name).map_err(|e| Error::format(not_text(e)))
     }
 }

@@ -14,6 +14,7 @@
 
 #![expect(clippy::needless_range_loop, reason = "r and v say which row and vector")]
 
+use alloc::vec::Vec;
 use core::hint::black_box;
 use core::ops::Range;
 

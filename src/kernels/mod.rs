@@ -2,6 +2,10 @@
 //!
 //! [`available`] lists what this CPU can run, fastest first. Every kernel computes the same bits;
 //! `reference` holds the naive loops that say which.
+//!
+//! What this CPU can run is found out when the program runs, which takes the crate's feature `std`.
+//! Without it a kernel is there if the program is compiled for CPUs that have all it needs
+//! (`-C target-feature=+avx2`, `-C target-cpu=...`), and the portable one always.
 
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
 mod bits;
@@ -25,10 +29,14 @@ mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
+use alloc::format;
+use alloc::vec::Vec;
 use core::ops::Range;
 
-use vector::{Broadcast, Direct, Op, Product, Shorts, Vector};
+use vector::{Broadcast, Direct, Op, Product, Vector};
 pub(crate) use vector::{Narrow, Table};
+#[cfg(target_arch = "x86_64")]
+use x86_64::has;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -97,7 +105,6 @@ pub struct Kernel {
     lanes: usize,
     vectors: usize,
     rows: usize,
-    detect: fn() -> bool,
     needs: &'static [&'static str],
     by_outputs: Loops,
     by_inputs: Loops,
@@ -198,7 +205,7 @@ impl Entry {
 
     /// The kernel, if this CPU can run it.
     pub fn kernel(&self) -> Option<&'static Kernel> {
-        (self.0.detect)().then_some(self.0)
+        has_all(self.0.needs).then_some(self.0)
     }
 
     /// The instruction sets that the kernel needs and this CPU lacks, as Rust names them.
@@ -214,7 +221,7 @@ pub fn all() -> impl Iterator<Item = Entry> {
 
 /// The kernels that this CPU can run, fastest first. Never empty.
 pub fn available() -> impl Iterator<Item = &'static Kernel> {
-    KERNELS.iter().filter(|kernel| (kernel.detect)())
+    all().filter_map(|entry| entry.kernel())
 }
 
 /// The fastest kernel that this CPU can run.
@@ -239,14 +246,11 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
         let message = format!("no kernel is named {name:?}; there are {}", known.join(", "));
         return Err(Error::new(ErrorKind::Kernel, message));
     };
-    match (kernel.detect)() {
-        true => Ok(kernel),
-        false => {
-            let missing = Entry(kernel).missing().join(", ");
-            let message = format!("this CPU cannot run the kernel {name}: it lacks {missing}");
-            Err(Error::new(ErrorKind::Kernel, message))
-        }
-    }
+    Entry(kernel).kernel().ok_or_else(|| {
+        let missing = Entry(kernel).missing().join(", ");
+        let message = format!("this CPU cannot run the kernel {name}: it lacks {missing}");
+        Error::new(ErrorKind::Kernel, message)
+    })
 }
 
 /// The vectors of loops without products.
@@ -267,7 +271,6 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
         lanes: P::Vector::LANES,
         vectors: P::VECTORS,
         rows: P::ROWS,
-        detect: || P::Vector::detect().is_some(),
         needs: P::Vector::NEEDS,
         by_outputs: loops::<P>(),
         by_inputs: loops::<D>(),
@@ -404,16 +407,23 @@ fn prepare<P: Broadcast>(row: &[u8], prepared: &mut [u8]) -> i32 {
     proven::<P::Vector>().vectorize(Prepare::<P> { row, prepared })
 }
 
-/// Whether the CPU has an instruction set that some kernel needs.
-fn has(feature: &str) -> bool {
-    #[cfg(target_arch = "x86_64")]
-    let has = x86_64::has(feature);
-    #[cfg(not(target_arch = "x86_64"))]
-    let has = {
-        let _ = feature; // nothing is needed here
-        false
-    };
-    has
+/// Whether the CPU has all these features. Every call of a kernel's function asks: of a loop over a
+/// list that the compiler knows, it leaves a look at the bits that the library keeps; of `all` it
+/// does not.
+#[inline(always)]
+fn has_all(features: &[&str]) -> bool {
+    for feature in features {
+        if !has(feature) {
+            return false;
+        }
+    }
+    true
+}
+
+/// Where no kernel needs a feature.
+#[cfg(not(target_arch = "x86_64"))]
+fn has(_: &str) -> bool {
+    false
 }
 
 /// The value of `I` that proves the CPU has it, inside a function of a kernel.

@@ -1,5 +1,8 @@
 //! The specification: naive loops that anyone can check. Every kernel is held to them bit by bit.
 
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::max::{Aggregate, soft};
 
 /// Sums of products with zero points, the definition of a dense layer before its bias:

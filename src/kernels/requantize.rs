@@ -1,6 +1,8 @@
 //! Sums become bytes by the rules that are not part of an epilogue. Plain loops without branches,
 //! compiled for each instruction set: `quant/rules.rs` has the same in the order of the formulas.
 
+use alloc::vec::Vec;
+
 use super::proven;
 use super::vector::{Op, Vector};
 use crate::quant::Requantizer;

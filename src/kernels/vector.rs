@@ -24,7 +24,7 @@ pub(crate) trait Vector: Copy {
     /// loops without products are compiled once for all of them.
     type Base: Shorts;
 
-    /// The CPU features that [`Vector::detect`] looks for, as Rust names them, for listings.
+    /// The CPU features that [`Vector::detect`] looks for, as Rust names them.
     const NEEDS: &'static [&'static str] = &[];
 
     /// Whether this CPU can.

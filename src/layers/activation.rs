@@ -1,6 +1,8 @@
 //! Pointwise functions. To add one: a variant, and its line in [`Activation::apply`], `parts` and
 //! `from_parts`.
 
+use alloc::format;
+
 use crate::error::{Error, Result};
 use crate::kernels::map::Function;
 use crate::quant::{one_nan, select_max, select_min};

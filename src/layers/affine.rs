@@ -1,6 +1,10 @@
 //! Affine: a scale and a shift for each column, such as normalization with fixed statistics.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use super::by_row::{self, ByRow, affine, check_finite, check_width};
 use super::edges::expect_f32;

@@ -1,5 +1,9 @@
 //! Argmax: the end of a classifier that answers a class.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::edges::wrong_input;
 use super::{Kind, Place};
 use crate::error::Result;

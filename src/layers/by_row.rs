@@ -1,5 +1,9 @@
 //! What layers of real numbers share that make an output row of each input row.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+
 use crate::error::{Error, Result};
 use crate::quant::one_nan;
 use crate::step::{PerRow, ProductKind, Rows, RowsMut, Step};
@@ -29,8 +33,8 @@ pub(super) struct ByRow<F> {
     pub of: F,
 }
 
-impl<F> std::fmt::Debug for ByRow<F> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl<F> core::fmt::Debug for ByRow<F> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("ByRow").field("name", &self.name).finish_non_exhaustive()
     }
 }

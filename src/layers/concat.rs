@@ -1,5 +1,10 @@
 //! Concat: rows of several tensors, end to end.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::edges::{expect_f32, expect_int8};
 use super::pointwise::table;
 use super::{Activation, Kind, MAX_ARITY, Place, Pointwise};

@@ -1,5 +1,10 @@
 //! The borders between real numbers and 8-bit integers.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::{Kind, Place};
 use crate::error::{Error, Result};
 use crate::kernels::edges::{Dequantizer, Quantizer};

@@ -13,6 +13,12 @@
 //! output = (r * e[d]) >>> (n + 23)                     in 1/256, less 128
 //! ```
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::edges::expect_int8;
 use super::{Kind, Place};
 use crate::error::{Error, ErrorKind, Result};
@@ -109,7 +115,7 @@ impl FixedSoftmax {
         let shift = unit.exponent.max(0) as u32;
         // Differences that shifted would leave 31.0 in Q5.26 have exponentials that do not count.
         let most = (31_u32 << 26) >> shift;
-        std::array::from_fn(|d| match i64::try_from(d) {
+        core::array::from_fn(|d| match i64::try_from(d) {
             Ok(d) if d <= i64::from(most) => exp(high((-d << shift) as i32, unit.multiplier)),
             _ => 0,
         })

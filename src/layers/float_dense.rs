@@ -3,8 +3,12 @@
 //! A sum of real numbers depends on its order, so the order is part of the definition: one input after
 //! the other.
 
-use std::borrow::Cow;
-use std::ops::Range;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::by_row::{self, check_finite, check_width};
 use super::edges::expect_f32;

@@ -1,6 +1,9 @@
 //! Max-product layers of real numbers: what training gives, before it is quantized.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
 
 use super::by_row::{self, ByRow};
 use super::{FloatDense, Kind, Place};

@@ -1,6 +1,9 @@
 //! Layer normalization: rows of mean 0 and variance 1, then a scale and a shift for each column.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
 
 use super::by_row::{self, ByRow, affine, check_finite, check_width, sum};
 use super::edges::expect_f32;
@@ -75,7 +78,7 @@ impl<'a> LayerNorm<'a> {
         let mean = sum(row.iter().copied()) / width;
         let square = |x: &f32| (x - mean) * (x - mean);
         let variance = sum(row.iter().map(square)) / width;
-        let deviation = (variance + self.epsilon).sqrt();
+        let deviation = libm::sqrtf(variance + self.epsilon);
         let columns = self.scale.iter().zip(&*self.shift);
         for ((x, out), (scale, shift)) in row.iter().zip(out).zip(columns) {
             *out = affine((x - mean) / deviation, *scale, *shift);

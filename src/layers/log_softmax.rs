@@ -1,5 +1,8 @@
 //! Log-softmax: the logarithms of what softmax gives.
 
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
 use super::by_row::{self, ByRow, sum};
 use super::edges::expect_f32;
 use super::{Kind, Place};

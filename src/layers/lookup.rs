@@ -1,6 +1,9 @@
 //! Lookup: a function of 8-bit values that no formula here gives, as a table in the file.
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
 
 use super::edges::expect_int8;
 use super::pointwise::{TableStep, table};

@@ -38,6 +38,10 @@ pub use max_product::MaxProduct;
 pub use pointwise::Pointwise;
 pub use softmax::Softmax;
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+
 use crate::error::{Error, Result};
 use crate::kernels::Kernel;
 use crate::record::{RecordReader, RecordWriter};

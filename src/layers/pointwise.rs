@@ -1,5 +1,9 @@
 //! A function of each element: on real numbers as it is, on 8-bit integers as a table.
 
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
 use super::edges::wrong_input;
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};
@@ -89,7 +93,7 @@ impl Kind<'_> for Pointwise {
 
 /// A table of a function of 8-bit values, for bytes of these forms.
 pub(super) fn table(from: Form, to: Form, entry: impl Fn(i8) -> i8) -> Table {
-    Table::new(std::array::from_fn(|byte| to.byte(entry(from.value(byte as u8)))))
+    Table::new(core::array::from_fn(|byte| to.byte(entry(from.value(byte as u8)))))
 }
 
 #[derive(Debug)]

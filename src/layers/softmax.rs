@@ -1,5 +1,10 @@
 //! Softmax: the end of a classifier that answers probabilities.
 
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
 use super::by_row::sum;
 use super::edges::expect_f32;
 use super::{Kind, Place};

@@ -1,5 +1,7 @@
 //! Weights in the order in which the loops of maxima read them.
 
+use alloc::vec;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::PANEL;

@@ -10,6 +10,7 @@
 //! The indices are the same for all rows, so there is nothing to gather. An output is left as soon as
 //! no smaller weight can change it, whatever input it meets.
 
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::extremes::{Exit, open};

@@ -21,10 +21,6 @@ pub(crate) struct Avx2;
 impl Features for Avx2 {
     const NEEDS: &'static [&'static str] = &["avx2"];
 
-    fn detect() -> bool {
-        is_x86_feature_detected!("avx2")
-    }
-
     #[inline(always)]
     fn vectorize<O: Op<V256<Self>>>(vector: V256<Self>, op: O) -> O::Output {
         #[target_feature(enable = "avx2")]

@@ -16,10 +16,6 @@ pub(crate) struct Bw;
 impl Features for Bw {
     const NEEDS: &'static [&'static str] = &["avx512f", "avx512bw"];
 
-    fn detect() -> bool {
-        is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw")
-    }
-
     #[inline(always)]
     fn vectorize<O: Op<V512<Self>>>(vector: V512<Self>, op: O) -> O::Output {
         #[target_feature(enable = "avx512f,avx512bw")]

@@ -21,12 +21,6 @@ pub(crate) struct Vnni;
 impl Features for Vnni {
     const NEEDS: &'static [&'static str] = &["avx512f", "avx512bw", "avx512vnni"];
 
-    fn detect() -> bool {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512vnni")
-    }
-
     #[inline(always)]
     fn vectorize<O: Op<V512<Self>>>(vector: V512<Self>, op: O) -> O::Output {
         #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]

@@ -18,10 +18,6 @@ pub(crate) struct Vnni;
 impl Features for Vnni {
     const NEEDS: &'static [&'static str] = &["avx2", "avxvnni"];
 
-    fn detect() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnni")
-    }
-
     #[inline(always)]
     fn vectorize<O: Op<V256<Self>>>(vector: V256<Self>, op: O) -> O::Output {
         #[target_feature(enable = "avx2,avxvnni")]

@@ -18,10 +18,6 @@ pub(crate) struct VnniInt8;
 impl Features for VnniInt8 {
     const NEEDS: &'static [&'static str] = &["avx2", "avxvnniint8"];
 
-    fn detect() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("avxvnniint8")
-    }
-
     #[inline(always)]
     fn vectorize<O: Op<V256<Self>>>(vector: V256<Self>, op: O) -> O::Output {
         #[target_feature(enable = "avx2,avxvnniint8")]

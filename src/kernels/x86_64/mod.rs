@@ -16,11 +16,17 @@ use super::GROUP;
 
 /// Whether the CPU has a feature that a kernel's `NEEDS` names. No is also the answer for a name that
 /// is missing here, which the tests of the table notice.
+#[inline(always)]
 pub(super) fn has(feature: &str) -> bool {
     macro_rules! among {
         ($($name:tt)*) => {
             match feature {
-                $($name => is_x86_feature_detected!($name),)*
+                $(
+                    #[cfg(feature = "std")]
+                    $name => std::arch::is_x86_feature_detected!($name),
+                    #[cfg(not(feature = "std"))]
+                    $name => cfg!(target_feature = $name),
+                )*
                 _ => false,
             }
         };

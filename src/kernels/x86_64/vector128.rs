@@ -2,6 +2,7 @@
 
 use core::arch::x86_64::*;
 
+use crate::kernels::has_all;
 use crate::kernels::pair::{Half, Pair};
 use crate::kernels::vector::{Narrow, Op, Table};
 
@@ -24,8 +25,7 @@ impl Half for V128 {
 
     #[inline(always)]
     fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("ssse3") && is_x86_feature_detected!("sse4.1"))
-            .then_some(Self(()))
+        has_all(Self::NEEDS).then_some(Self(()))
     }
 
     #[inline(always)]

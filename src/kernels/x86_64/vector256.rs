@@ -4,8 +4,8 @@ use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
 use super::avx2::Avx2;
-use crate::kernels::copy_short;
 use crate::kernels::vector::{Narrow, Op, Table, Vector};
+use crate::kernels::{copy_short, has_all};
 
 /// Vectors of 256 bits.
 #[derive(Clone, Copy)]
@@ -15,9 +15,6 @@ pub(crate) struct V256<F>(PhantomData<F>);
 pub(crate) trait Features: Copy {
     /// Their names.
     const NEEDS: &'static [&'static str];
-
-    /// Whether this CPU has them.
-    fn detect() -> bool;
 
     /// Runs `op` compiled for them.
     fn vectorize<O: Op<V256<Self>>>(vector: V256<Self>, op: O) -> O::Output;
@@ -40,7 +37,7 @@ impl<F: Features> Vector for V256<F> {
 
     #[inline(always)]
     fn detect() -> Option<Self> {
-        F::detect().then_some(Self(PhantomData))
+        has_all(F::NEEDS).then_some(Self(PhantomData))
     }
 
     #[inline(always)]

@@ -4,6 +4,7 @@ use core::arch::x86_64::*;
 use core::marker::PhantomData;
 
 use super::avx512bw::Bw;
+use crate::kernels::has_all;
 use crate::kernels::vector::{Narrow, Op, Table, Vector};
 
 /// Vectors of 512 bits.
@@ -14,9 +15,6 @@ pub(crate) struct V512<F>(PhantomData<F>);
 pub(crate) trait Features: Copy {
     /// Their names.
     const NEEDS: &'static [&'static str];
-
-    /// Whether this CPU has them.
-    fn detect() -> bool;
 
     /// Runs `op` compiled for them.
     fn vectorize<O: Op<V512<Self>>>(vector: V512<Self>, op: O) -> O::Output;
@@ -45,7 +43,7 @@ impl<F: Features> Vector for V512<F> {
 
     #[inline(always)]
     fn detect() -> Option<Self> {
-        F::detect().then_some(Self(PhantomData))
+        has_all(F::NEEDS).then_some(Self(PhantomData))
     }
 
     #[inline(always)]

@@ -3,7 +3,10 @@
 
 pub(super) mod steps;
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use super::Activation;
 use super::edges::{expect_f32, expect_int8, refuse_nan};

@@ -1,6 +1,9 @@
 //! What the steps of layers with weights have in common: rows quantized as they arrive, rows
 //! copied, and what becomes of the integers of an output.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::{Bias, Channels, DenseOutput, batch_params, row_params};
 use crate::error::Result;
 use crate::kernels::requantize::Requantize;

@@ -3,6 +3,11 @@
 
 mod pairs;
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use super::edges::wrong_input;
 use super::{Activation, Kind, Place};
 use crate::error::{Error, Result};

@@ -3,6 +3,8 @@
 //! Values and zero points are those of the tensors' own types here, not of the `i8` form: where a
 //! zero point takes part in float operations, a shift by 128 would change how they round.
 
+use alloc::format;
+
 use super::{Combine, CombineOp};
 use crate::error::{Error, Result};
 use crate::quant::{FixedPoint, QuantParams, Rounding, check_scale, round_clamped};

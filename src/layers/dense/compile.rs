@@ -1,6 +1,10 @@
 //! The steps that compute a dense layer: bring the inputs into the form the kernel reads, if they
 //! are not in it, and multiply.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::Dense;

@@ -9,7 +9,10 @@
 
 mod compile;
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
 
 use super::channels::{Channels, channels_of};
 use super::{Activation, Bias, DenseInput, DenseOutput, Kind, Place};

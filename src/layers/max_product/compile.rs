@@ -1,6 +1,10 @@
 //! The steps that compute a max-product layer: take the zero point from the inputs, and perhaps
 //! sort them, then multiply. A pruned layer does all in one step.
 
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::{MaxProduct, Weights};

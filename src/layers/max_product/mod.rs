@@ -10,7 +10,12 @@
 
 mod compile;
 
-use std::borrow::Cow;
+use alloc::borrow::Cow;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
 
 use super::channels::{Channels, channels_of};
 use super::{Activation, Bias, Dense, DenseInput, DenseOutput, Kind, Place};
