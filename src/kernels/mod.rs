@@ -25,6 +25,7 @@ pub mod reference;
 pub(crate) mod requantize;
 mod rows;
 pub(crate) mod sum;
+mod trial;
 mod vector;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
@@ -33,6 +34,7 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use trial::Trial;
 use vector::{Broadcast, Direct, Op, Product, Vector};
 pub(crate) use vector::{Narrow, Table};
 #[cfg(target_arch = "x86_64")]
@@ -105,7 +107,9 @@ pub struct Kernel {
     lanes: usize,
     vectors: usize,
     rows: usize,
+    inputs: usize,
     needs: &'static [&'static str],
+    trial: Option<&'static Trial>,
     by_outputs: Loops,
     by_inputs: Loops,
     pub(crate) sum_by_outputs:
@@ -171,9 +175,17 @@ pub(crate) struct Loops {
 /// All kernels of this architecture, fastest first. One line each.
 static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
+    on_trial(
+        with_unit::<x86_64::avx512vnni::Offset, x86_64::amx::Amx>("x86_64-amx-offset"),
+        &x86_64::amx::TRIAL,
+    ),
+    #[cfg(target_arch = "x86_64")]
     one::<x86_64::avx512vnni::Offset>("x86_64-avx512vnni-offset"),
     #[cfg(target_arch = "x86_64")]
-    one::<x86_64::avxvnniint8::Native>("x86_64-avxvnniint8-native"),
+    on_trial(
+        one::<x86_64::avxvnniint8::Native>("x86_64-avxvnniint8-native"),
+        &x86_64::avxvnniint8::TRIAL,
+    ),
     #[cfg(target_arch = "x86_64")]
     one::<x86_64::avxvnni::Offset>("x86_64-avxvnni-offset"),
     #[cfg(target_arch = "x86_64")]
@@ -203,9 +215,12 @@ impl Entry {
         self.0.technique()
     }
 
-    /// The kernel, if this CPU can run it.
+    /// The kernel, if this CPU can run it. One that was never seen on a real CPU must also compute what
+    /// the reference does, for some products, the first time that it is asked for.
     pub fn kernel(&self) -> Option<&'static Kernel> {
-        has_all(self.0.needs).then_some(self.0)
+        let Self(kernel) = *self;
+        let can = has_all(kernel.needs) && kernel.trial.is_none_or(|trial| trial.passed(kernel));
+        can.then_some(kernel)
     }
 
     /// The instruction sets that the kernel needs and this CPU lacks, as Rust names them.
@@ -247,8 +262,12 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
         return Err(Error::new(ErrorKind::Kernel, message));
     };
     Entry(kernel).kernel().ok_or_else(|| {
-        let missing = Entry(kernel).missing().join(", ");
-        let message = format!("this CPU cannot run the kernel {name}: it lacks {missing}");
+        let missing = Entry(kernel).missing();
+        let why = match missing.is_empty() {
+            true => "its products are not the reference's".into(),
+            false => format!("it lacks {}", missing.join(", ")),
+        };
+        let message = format!("this CPU cannot run the kernel {name}: {why}");
         Error::new(ErrorKind::Kernel, message)
     })
 }
@@ -271,7 +290,9 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
         lanes: P::Vector::LANES,
         vectors: P::VECTORS,
         rows: P::ROWS,
+        inputs: GROUP,
         needs: P::Vector::NEEDS,
+        trial: None,
         by_outputs: loops::<P>(),
         by_inputs: loops::<D>(),
         sum_by_outputs: sum::by_outputs::<P>,
@@ -302,6 +323,25 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
     }
 }
 
+/// A kernel that multiplies whole blocks with a matrix unit.
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+const fn with_unit<P: Broadcast + Direct, M: sum::MatrixUnit<P>>(name: &'static str) -> Kernel {
+    Kernel {
+        rows: M::ROWS,
+        inputs: M::INPUTS,
+        needs: M::NEEDS,
+        sum_by_outputs: sum::by_blocks::<P, M>,
+        peak: sum::unit_peak::<P, M>,
+        ..one::<P>(name)
+    }
+}
+
+/// The same kernel, but for use only where it passes a trial.
+#[cfg(target_arch = "x86_64")]
+const fn on_trial(kernel: Kernel, trial: &'static Trial) -> Kernel {
+    Kernel { trial: Some(trial), ..kernel }
+}
+
 const fn loops<P: Product>() -> Loops {
     Loops { technique: P::TECHNIQUE, operations: P::OPERATIONS, weight_bytes: P::WEIGHT_BYTES }
 }
@@ -319,7 +359,7 @@ impl Kernel {
 
     /// MR, NR, KR: rows, outputs and inputs of its largest register tile.
     pub fn tile(&self) -> (usize, usize, usize) {
-        (self.rows, self.vectors * self.lanes, GROUP)
+        (self.rows, self.vectors * self.lanes, self.inputs)
     }
 
     /// What a row of a dense layer costs, in operations on vectors: products of padded vectors,

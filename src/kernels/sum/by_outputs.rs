@@ -21,6 +21,7 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
+use super::by_blocks::{BLOCK_OUTPUTS, BLOCK_ROWS, Begun, Rows, Unit};
 use super::finish::finish;
 use super::{Epilogue, Inputs, Skip, Sums, Weights, equal_parts};
 use crate::kernels::vector::{Broadcast, Op, Product, Vector};
@@ -43,7 +44,7 @@ pub(crate) fn by_outputs<P: Broadcast>(
     let vector = proven::<P::Vector>();
     let skip = skip.filter(|_| inputs.rows == 1);
     let Some(nonzero) = skip.and_then(|skip| NonZero::<P>::of(weights, inputs, skip)) else {
-        return panels::<P>(vector, weights, inputs, None, &mut epilogue);
+        return panels::<P>(vector, weights, inputs, (None, None), &mut epilogue);
     };
     let weights = Weights { constants: nonzero.constants, ..*weights };
     let row_constants = [nonzero.row_constant];
@@ -52,7 +53,17 @@ pub(crate) fn by_outputs<P: Broadcast>(
         corrections: [None, inputs.corrections[1]],
         ..*inputs
     };
-    panels::<P>(vector, &weights, &inputs, Some(&nonzero), &mut epilogue);
+    panels::<P>(vector, &weights, &inputs, (Some(&nonzero), None), &mut epilogue);
+}
+
+/// Computes all outputs of all rows, with a matrix unit for whole blocks.
+pub(super) fn with_unit<P: Broadcast>(
+    weights: &Weights<'_>,
+    inputs: &Inputs<'_>,
+    unit: Unit,
+    mut epilogue: Epilogue<'_>,
+) {
+    panels::<P>(proven(), weights, inputs, (None, Some(unit)), &mut epilogue);
 }
 
 /// The groups of a row that are not all zeros.
@@ -106,7 +117,7 @@ fn panels<P: Broadcast>(
     vector: P::Vector,
     weights: &Weights<'_>,
     inputs: &Inputs<'_>,
-    nonzero: Option<&NonZero<'_, P>>,
+    (nonzero, unit): (Option<&NonZero<'_, P>>, Option<Unit>),
     epilogue: &mut Epilogue<'_>,
 ) {
     let lanes = P::Vector::LANES;
@@ -134,13 +145,13 @@ fn panels<P: Broadcast>(
         let vectors = if single { STREAMS * P::VECTORS } else { P::VECTORS.min(vectors) };
         match vectors {
             4 => {
-                let part = Part { rows: 0..1, next: &[] };
+                let part = Part { rows: 0..1, next: &[], begun: None };
                 let product = PhantomData::<P>;
                 let panel = &panel;
                 vector.vectorize(Tile::<P, 1, 4, false> { product, panel, inputs, part, epilogue });
             }
-            2 => rows::<P, 2>(vector, &panel, inputs, epilogue),
-            _ => rows::<P, 1>(vector, &panel, inputs, epilogue),
+            2 => rows::<P, 2>(vector, &panel, inputs, unit, epilogue),
+            _ => rows::<P, 1>(vector, &panel, inputs, unit, epilogue),
         }
         first += vectors * lanes;
     }
@@ -162,8 +173,12 @@ fn rows<P: Broadcast, const V: usize>(
     vector: P::Vector,
     panel: &Panel<'_, P>,
     inputs: &Inputs<'_>,
+    unit: Option<Unit>,
     epilogue: &mut Epilogue<'_>,
 ) {
+    if let Some(unit) = unit {
+        return blocks::<P, V>(vector, panel, inputs, unit, epilogue);
+    }
     let tiles = inputs.rows.div_ceil(P::ROWS);
     let share = panel.next.len().min(panel.weights[0].len()) / tiles.max(1);
     let mut shares = panel.next.chunks(share.max(1));
@@ -172,12 +187,39 @@ fn rows<P: Broadcast, const V: usize>(
         // largest two, as those are what many rows are split into.
         match shares.next() {
             Some(next) if rows.len() + 1 >= P::ROWS => {
-                tile::<P, V, true>(vector, panel, inputs, Part { rows, next }, epilogue);
+                let part = Part { rows, next, begun: None };
+                tile::<P, V, true>(vector, panel, inputs, part, epilogue);
             }
             _ => {
-                let part = Part { rows, next: &[] };
+                let part = Part { rows, next: &[], begun: None };
                 tile::<P, V, false>(vector, panel, inputs, part, epilogue);
             }
+        }
+    }
+}
+
+/// All rows of one panel, in blocks that a matrix unit begins.
+fn blocks<P: Broadcast, const V: usize>(
+    vector: P::Vector,
+    panel: &Panel<'_, P>,
+    inputs: &Inputs<'_>,
+    unit: Unit,
+    epilogue: &mut Epilogue<'_>,
+) {
+    let mut block = [[0; BLOCK_OUTPUTS]; BLOCK_ROWS];
+    for rows in equal_parts(inputs.rows, unit.rows) {
+        let of_block = Rows {
+            bytes: &inputs.bytes[rows.start * inputs.stride..],
+            stride: inputs.stride,
+            count: rows.len(),
+            groups: panel.groups,
+        };
+        let groups = (unit.multiply)(panel.weights[0], V, &of_block, &mut block);
+        let begun = (groups > 0).then_some(Begun { block: &block, first: rows.start, groups });
+        for tile_rows in equal_parts(rows.len(), P::ROWS) {
+            let tile_rows = rows.start + tile_rows.start..rows.start + tile_rows.end;
+            let part = Part { rows: tile_rows, next: &[], begun };
+            tile::<P, V, false>(vector, panel, inputs, part, epilogue);
         }
     }
 }
@@ -187,6 +229,7 @@ struct Part<'a> {
     rows: Range<usize>,
     /// What is to be fetched meanwhile, bit by bit: a burst would get in the way of the products.
     next: &'a [u8],
+    begun: Option<Begun<'a>>,
 }
 
 /// One tile, by the code made for just so many rows.
@@ -269,6 +312,10 @@ impl<P: Broadcast, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '
             let constant = vector.load_int(constants);
             for r in 0..R {
                 sets[0][r][v] = constant;
+                if let Some(Begun { block, first, .. }) = &self.part.begun {
+                    let begun = &block[self.part.rows.start + r - first][v * lanes..];
+                    sets[0][r][v] = vector.add(constant, vector.load_int(begun));
+                }
             }
         }
         sets
@@ -278,10 +325,13 @@ impl<P: Broadcast, const R: usize, const V: usize, const FETCH: bool> Tile<'_, '
     #[inline(always)]
     fn products<const S: usize>(&self, vector: P::Vector) -> Sums<P::Vector, R, V> {
         let Panel { weights: [weights, second], groups, .. } = *self.panel;
-        let rows: [&[P::Group]; R] =
-            core::array::from_fn(|r| row::<P>(self.inputs, self.part.rows.start + r, groups));
+        let done = self.part.begun.map_or(0, |begun| begun.groups);
+        let rows: [&[P::Group]; R] = core::array::from_fn(|r| {
+            &row::<P>(self.inputs, self.part.rows.start + r, groups)[done..]
+        });
+        let (weights, groups) = (&weights[done * Self::BYTES..], groups - done);
         let mut sets = self.start::<S>(vector);
-        let (next, step) = (self.part.next.as_ptr(), self.part.next.len() / groups);
+        let (next, step) = (self.part.next.as_ptr(), self.part.next.len() / groups.max(1));
         let turns = groups / S;
         let in_turns = rows.map(|row| &row.as_chunks::<S>().0[..turns]);
         for (turn, weights) in weights.chunks_exact(S * Self::BYTES).enumerate() {

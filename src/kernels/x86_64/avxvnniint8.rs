@@ -8,8 +8,12 @@
 use core::arch::x86_64::*;
 
 use super::vector256::{Features, V256};
+use crate::kernels::trial::Trial;
 use crate::kernels::vector::{Broadcast, Direct, Op, Product, Vector};
 use crate::kernels::{GROUP, Technique};
+
+/// Whether it computes what it should on this CPU.
+pub(crate) static TRIAL: Trial = Trial::new();
 
 /// The features AVX2 and AVX-VNNI-INT8.
 #[derive(Clone, Copy)]

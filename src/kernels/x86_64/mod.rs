@@ -1,5 +1,6 @@
 //! x86-64: one file per instruction set.
 
+pub(super) mod amx;
 pub(super) mod avx2;
 pub(super) mod avx512bw;
 pub(super) mod avx512vnni;
@@ -27,7 +28,7 @@ pub(super) fn has(feature: &str) -> bool {
                     #[cfg(not(feature = "std"))]
                     $name => cfg!(target_feature = $name),
                 )*
-                _ => false,
+                _ => amx::has(feature),
             }
         };
     }
