@@ -15,19 +15,19 @@ use crate::metrics::{Metrics, argmax};
 use crate::report::{self, Report, grouped};
 use crate::timing;
 
-static DIGITS: &[u8] = include_bytes!("../../models/digits-hardtanh.sfold");
+static DIGITS: &[u8] = include_bytes!("../models/digits-hardtanh.sfold");
 
 /// Test sets by the width of their rows: inputs and labels.
 static TEST_SETS: [(usize, &[u8], &[u8]); 2] = [
     (
         64,
-        include_bytes!("../../models/data/digits-test-x.npy"),
-        include_bytes!("../../models/data/digits-test-y.npy"),
+        include_bytes!("../models/data/digits-test-x.npy"),
+        include_bytes!("../models/data/digits-test-y.npy"),
     ),
     (
         100,
-        include_bytes!("../../models/data/regress-test-x.npy"),
-        include_bytes!("../../models/data/regress-test-y.npy"),
+        include_bytes!("../models/data/regress-test-x.npy"),
+        include_bytes!("../models/data/regress-test-y.npy"),
     ),
 ];
 

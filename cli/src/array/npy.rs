@@ -274,10 +274,10 @@ mod tests {
     #[test]
     fn headers_are_what_numpy_writes() {
         let written = header(Dtype::F32, &[360, 64]);
-        let numpy = include_bytes!("../../../models/data/digits-test-x.npy");
+        let numpy = include_bytes!("../../models/data/digits-test-x.npy");
         assert_eq!(written, numpy[..128]);
         let written = header(Dtype::U8, &[360]);
-        let numpy = include_bytes!("../../../models/data/digits-test-y.npy");
+        let numpy = include_bytes!("../../models/data/digits-test-y.npy");
         assert_eq!(written, numpy[..128]);
     }
 
