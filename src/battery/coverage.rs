@@ -220,27 +220,28 @@ fn nothing_is_missing() {
     assert!(missing.is_empty(), "not in the battery: {missing:?}");
 }
 
-/// Outputs that are all the same would hide what a kernel does wrong.
+/// Outputs that are all the same would hide what a kernel does wrong. Of real rows that are huge, or
+/// of products that clamp, a few may.
 #[test]
 fn outputs_tell_something() {
     let battery = Battery::new().expect("the layers take it");
-    let (mut clamped, mut all) = (0, 0);
+    let (mut dull, mut tensors, mut ends, mut all) = (Vec::new(), 0, 0, 0);
     for Case { model, outputs, .. } in &battery.cases {
         for (&id, values) in model.outputs().iter().zip(outputs) {
-            let words = values.to_le_bytes();
-            let words: BTreeSet<&[u8]> =
-                words.chunks(model.tensor_type(id).element.size()).collect();
-            assert!(
-                values.len() < 32 || words.len() > 1,
-                "all outputs of {} are {words:?}",
-                model.name()
-            );
-            if let Element::Int8(_) = model.tensor_type(id).element {
-                let ends = values.to_i8().into_iter().filter(|x| [-128, 127].contains(x));
-                clamped += ends.count();
+            tensors += 1;
+            let element = model.tensor_type(id).element;
+            let bytes = values.to_le_bytes();
+            let different: BTreeSet<&[u8]> = bytes.chunks(element.size()).collect();
+            if values.len() >= 32 && different.len() == 1 {
+                dull.push(model.name());
+            }
+            if let Element::Int8(_) = element {
+                let values = values.to_i8();
+                ends += values.iter().filter(|x| [-128, 127].contains(*x)).count();
                 all += values.len();
             }
         }
     }
-    assert!(clamped * 3 < all, "{clamped} of {all} 8-bit outputs are the smallest or the largest");
+    assert!(dull.len() * 100 < tensors, "all outputs are equal: {dull:?}");
+    assert!(ends * 3 < all, "{ends} of {all} 8-bit outputs are the smallest or the largest");
 }

@@ -6,6 +6,7 @@ use alloc::vec;
 
 use super::Cases;
 use super::random::{Rng, Worst};
+use super::weighted::clamp;
 use crate::error::Result;
 use crate::layers::{
     Activation, Aggregate, Argmax, Bias, Combine, CombineOp, Concat, Dense, DenseInput,
@@ -37,7 +38,7 @@ impl Cases {
         let mut model = Model::builder(format!("mlp {widths:?}"), TensorType::f32(widths[0]))
             .layer(Quantize { output: params });
         for pair in widths.windows(2) {
-            let output = rng.params();
+            let output = rng.output();
             model = model.layer(dense(rng, (pair[0], pair[1]), params, output, Rounding::Nearest)?);
             params = output;
         }
@@ -75,12 +76,12 @@ impl Cases {
         let params = rng.params();
         let x = graph.input("x", TensorType::int8(width, params))?;
         for rule in [Rounding::Nearest, Rounding::OnnxReference, Rounding::TfLite] {
-            let (p, q, sum) = (rng.params(), rng.params(), rng.params());
+            let (p, q, sum) = (rng.output(), rng.output(), rng.output());
             let there = dense(rng, (width, inner), params, p, rule)?;
             let back = dense(rng, (inner, width), p, q, rule)?;
             let y = graph.layer("", there, &[x])?;
             let y = graph.layer("", back, &[y])?;
-            let activation = Activation::Relu;
+            let activation = clamp(rng);
             let add = Combine { op: CombineOp::Add, activation, output: Some((sum, rule)) };
             let sum = graph.layer("", add, &[y, x])?;
             let _ = graph.layer("", Argmax, &[sum])?;
@@ -96,7 +97,7 @@ impl Cases {
     fn mixed(&mut self, widths: &[usize]) -> Result<()> {
         let rng = &mut self.rng;
         let mut graph = Model::graph(format!("mixed {widths:?}"));
-        let (params, joined, output) = (rng.params(), rng.params(), rng.params());
+        let (params, joined, output) = (rng.params(), rng.output(), rng.output());
         let x = graph.input("x", TensorType::f32(widths[0]))?;
         let y = graph.input("y", TensorType::int8(widths[1], params))?;
         let inputs = widths[0] + widths[1];
@@ -134,7 +135,7 @@ impl Cases {
     /// One layer with much to do.
     fn wide(&mut self, (inputs, outputs): (usize, usize), rows: usize) -> Result<()> {
         let rng = &mut self.rng;
-        let (params, output) = (rng.params(), rng.params());
+        let (params, output) = (rng.params(), rng.output());
         let layer = dense(rng, (inputs, outputs), params, output, Rounding::Nearest)?;
         let name = format!("wide {inputs}x{outputs}");
         let model = Model::builder(name, TensorType::int8(inputs, params)).layer(layer);

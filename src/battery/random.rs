@@ -72,7 +72,15 @@ impl Rng {
         self.params_of(kind)
     }
 
-    /// The same of a type.
+    /// One with room on both sides of its zero point: for outputs, which would else often be all the
+    /// same where they may not be negative.
+    pub fn output(&mut self) -> QuantParams {
+        let params = self.params();
+        let zero_point = params.kind().min() + 64 + self.below(129) as i32;
+        QuantParams::new(params.kind(), params.scale(), zero_point).expect("a value of the type")
+    }
+
+    /// One of this type, whose zero point may be anywhere.
     pub fn params_of(&mut self, kind: Int8) -> QuantParams {
         let above = match self.below(3) {
             0 => self.pick(&[0, 255]),

@@ -47,7 +47,7 @@ impl Cases {
             let layer = Pointwise { activation, output: None };
             self.single(&format!("{activation}"), TensorType::f32(61), layer, Worst::Any)?;
             for kind in [Int8::I8, Int8::U8] {
-                let (input, output) = (self.rng.params_of(kind), self.rng.params());
+                let (input, output) = (self.rng.params_of(kind), self.rng.output());
                 let layer = Pointwise { activation, output: Some(output) };
                 let name = format!("{activation} of {kind:?}");
                 self.single(&name, TensorType::int8(257, input), layer, Worst::Any)?;
@@ -98,7 +98,7 @@ impl Cases {
                 self.single(&format!("argmax of {kind:?}"), of, Argmax, Worst::Any)?;
                 let layer = FixedSoftmax { beta: self.rng.pick(&[0.3, 1.0, 20.0]) };
                 self.single(&format!("fixed softmax of {kind:?}"), of, layer, Worst::Any)?;
-                let (table, output) = (self.rng.weights(256), self.rng.params());
+                let (table, output) = (self.rng.weights(256), self.rng.output());
                 let layer = Lookup::new(table, output)?;
                 self.single(&format!("lookup of {kind:?}"), of, layer, Worst::Any)?;
             }
@@ -158,8 +158,9 @@ impl Cases {
             if has {
                 let rng = &mut self.rng;
                 let of = [(); 2].map(|()| TensorType::int8(129, rng.params()));
-                let (activation, output) = (clamp(rng), Some((rng.params(), rule)));
-                let layer = Combine { op, activation, output };
+                let output = rng.output();
+                let activation = clamp(rng);
+                let layer = Combine { op, activation, output: Some((output, rule)) };
                 self.several(&format!("{} {}", rule.name(), op.name()), &of, layer)?;
             }
         }

@@ -57,7 +57,7 @@ impl Cases {
     ) -> Result<()> {
         let rng = &mut self.rng;
         let params = rng.params();
-        let output = rule.map(|rule| (rng.params(), rule));
+        let output = rule.map(|rule| (rng.output(), rule));
         let to = output.map_or(params.scale(), |(output, _)| output.scale());
         let scale = to / (120 * inputs.isqrt()) as f32 / params.scale();
         let dense = weights(rng, inputs, outputs, scale)?
@@ -113,9 +113,9 @@ impl Cases {
             _ => QuantParams::new(Int8::I8, 0.03, 0)?,
         };
         let int8 = input == DenseInput::Int8 && i.is_multiple_of(2);
-        let output = rng.params();
+        let output = rng.output();
         let to = if int8 { output.scale() } else { from.scale() };
-        let largest = if mean { 120.0 / inputs.isqrt() as f32 } else { 270.0 * splits as f32 };
+        let largest = if mean { 120.0 / inputs.isqrt() as f32 } else { 400.0 * splits as f32 };
         let scale = to / largest / from.scale();
         let scales = [1, outputs][i % 2];
         let scales = rng.vec(scales, |rng| scale * rng.float(0.5, 2.0));

