@@ -15,6 +15,8 @@ const REQUESTS: u32 = 100_000;
 fn main() -> Result<()> {
     // Requests of one row are run by the thread that has them: the engine needs no more.
     let engine = Engine::new(&Model::read(MODEL)?)?.with_threads(1);
+    // The golden rows in the file: this machine computes what the one did that made it.
+    engine.self_check()?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let start = Instant::now();
     std::thread::scope(|scope| {

@@ -9,6 +9,7 @@
 //! outputs instead, in `by_outputs.rs`.
 
 mod by_outputs;
+mod check;
 mod plan;
 #[cfg(feature = "std")]
 mod profile;
@@ -26,7 +27,7 @@ use crate::error::{Error, Result};
 use crate::graph::TensorId;
 use crate::kernels::{self, Kernel};
 use crate::layers::{EarlyExit, MAX_ARITY};
-use crate::model::{Model, count_rows, single};
+use crate::model::{Golden, Model, count_rows, single};
 use crate::pack::{Line, aligned};
 use crate::step::{Own, PerRow, Rows, RowsMut, Step, stride};
 use crate::tensor::{Element, Output, TensorType, Values};
@@ -90,6 +91,8 @@ pub struct Engine {
     listed: usize,
     /// Words that a step needs for itself.
     room: usize,
+    /// The model's, for [`Engine::self_check`].
+    golden: Option<Golden<'static>>,
 }
 
 /// The working memory of an engine: what it needs beside input and output. One per thread that
@@ -167,6 +170,7 @@ impl Engine {
             room: steps().map(|step| step.room()).max().unwrap_or(0),
             inputs,
             outputs: types(model.outputs()),
+            golden: model.golden().cloned().map(Golden::into_owned),
             buffers,
             kernels,
             stages,
@@ -237,6 +241,10 @@ impl Engine {
     /// # Panics
     /// Like [`Vec::with_capacity`], if `rows` is beyond what memory can hold.
     pub fn scratch_for(&self, rows: usize) -> Scratch {
+        self.scratch_of(rows, self.threads)
+    }
+
+    fn scratch_of(&self, rows: usize, threads: usize) -> Scratch {
         let rows = rows.max(1);
         let arena = || Arena {
             buffers: (0..self.buffers)
@@ -251,7 +259,7 @@ impl Engine {
                 own: Own { list: vec![0; self.listed], looked: 0 },
             },
         };
-        Scratch { arenas: (0..self.threads).map(|_| arena()).collect() }
+        Scratch { arenas: (0..threads).map(|_| arena()).collect() }
     }
 
     /// Runs the rows of `input` through the network, into `output`. Allocates nothing, but for

@@ -25,6 +25,11 @@ pub enum ErrorKind {
     Input,
     /// Something is larger than a limit allows.
     Limit,
+    /// A model has no golden rows to be checked with.
+    NoGolden,
+    /// Outputs are not those that they must be, bit by bit: a golden pair is wrong, or a machine
+    /// computes wrongly.
+    Mismatch,
 }
 
 /// An error: its [`ErrorKind`], and a text that names the place (layer, channel, row), what was

@@ -43,6 +43,12 @@ pub struct Golden<'a> {
 }
 
 impl Golden<'_> {
+    /// The same pair, borrowing nothing.
+    pub(crate) fn into_owned(self) -> Golden<'static> {
+        let own = |values: Vec<Values<'_>>| values.into_iter().map(Values::into_owned).collect();
+        Golden { inputs: own(self.inputs), outputs: own(self.outputs) }
+    }
+
     /// A number that differs, in all likelihood, when any bit of the outputs does.
     pub fn digest(&self) -> u64 {
         match &self.outputs[..] {
@@ -284,20 +290,15 @@ impl<'a> Model<'a> {
 
     /// The same model, borrowing nothing.
     pub fn into_owned(self) -> Model<'static> {
-        let own = |values: Vec<Values<'_>>| values.into_iter().map(Values::into_owned).collect();
         let name = |name: Cow<'_, str>| Cow::Owned(name.into_owned());
         let tensor = |tensor: Tensor<'_>| Tensor { name: name(tensor.name), of: tensor.of };
         let node = |node: Node<'_>| Node { layer: node.layer.into_owned(), inputs: node.inputs };
-        let golden = |golden: Golden<'_>| Golden {
-            inputs: own(golden.inputs),
-            outputs: own(golden.outputs),
-        };
         Model {
             name: name(self.name),
             tensors: self.tensors.into_iter().map(tensor).collect(),
             nodes: self.nodes.into_iter().map(node).collect(),
             outputs: self.outputs,
-            golden: self.golden.map(golden),
+            golden: self.golden.map(Golden::into_owned),
         }
     }
 
@@ -374,7 +375,7 @@ pub(crate) fn count_rows<T>(
 }
 
 /// How messages name one of several inputs or outputs.
-fn part(what: &str, i: usize) -> Cow<'_, str> {
+pub(crate) fn part(what: &str, i: usize) -> Cow<'_, str> {
     match i {
         0 => what.into(),
         _ => format!("{what} {i}").into(),

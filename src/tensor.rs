@@ -2,6 +2,7 @@
 
 use alloc::borrow::Cow;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::error::{Error, Result};
@@ -201,6 +202,23 @@ impl Values<'_> {
     /// A number that differs, in all likelihood, when any bit of the elements does.
     pub fn digest(&self) -> u64 {
         xxhash_rust::xxh3::xxh3_64(&self.to_le_bytes())
+    }
+
+    /// The first element that differs in any bit from that of a batch of the same type and length.
+    pub(crate) fn difference(&self, other: &Values<'_>) -> Option<usize> {
+        let (bytes, others) = (self.bytes(), other.bytes());
+        let at = bytes.iter().zip(others).position(|(byte, other)| byte != other)?;
+        Some(at / (bytes.len() / self.len()))
+    }
+
+    /// An element for a message, with its bits where they say more than the number.
+    pub(crate) fn shown(&self, at: usize) -> String {
+        match self {
+            Values::F32(v) => format!("{} ({:#010x})", v[at], v[at].to_bits()),
+            Values::U32(v) => format!("{}", v[at]),
+            Values::I8(v) => format!("{}", v[at]),
+            Values::U8(v) => format!("{}", v[at]),
+        }
     }
 
     /// Integers as the engine sees them, whatever their type: `i8`.

@@ -5,18 +5,10 @@ mod common;
 
 use std::collections::BTreeSet;
 
-use common::{
-    Rng, assert_same, bits, cases, int8_dense, is_per_tensor, random_graph, random_inputs, run_all,
-    slice,
-};
-use signfold::layers::{Activation, Combine, CombineOp, DenseOutput, EarlyExit, Layer};
+use common::{Rng, assert_same, bits, cases, int8_dense, random_graph, random_inputs, run_all};
+use signfold::layers::{Activation, Combine, CombineOp, DenseOutput, Layer};
 use signfold::quant::{Int8, QuantParams, Rounding};
 use signfold::{Element, Engine, Model, TensorId, TensorType, Values, kernels};
-
-/// All bits of all values, one list for each.
-fn all_bits(values: &[Values<'_>]) -> Vec<Vec<u32>> {
-    values.iter().map(bits).collect()
-}
 
 #[track_caller]
 fn assert_all_same(got: &[Values<'_>], wanted: &[Values<'_>], what: impl std::fmt::Display) {
@@ -24,17 +16,6 @@ fn assert_all_same(got: &[Values<'_>], wanted: &[Values<'_>], what: impl std::fm
     for (i, (got, wanted)) in got.iter().zip(wanted).enumerate() {
         assert_same(&bits(got), &bits(wanted), format_args!("output {i}, {what}"));
     }
-}
-
-/// Some rows of all batches.
-fn rows(
-    model: &Model<'_>,
-    values: &[Values<'_>],
-    first: usize,
-    last: usize,
-) -> Vec<Values<'static>> {
-    let widths = model.inputs().map(|id| model.tensor_type(id).width);
-    values.iter().zip(widths).map(|(values, width)| slice(values, width, first, last)).collect()
 }
 
 #[test]
@@ -55,44 +36,6 @@ fn kernels_equal_the_reference() {
                 }
             }
         }
-    }
-}
-
-/// Neither threads nor chunks nor the rows of a batch change a bit.
-#[test]
-fn batches_may_be_cut_anywhere() {
-    let count = 29;
-    for seed in 0..cases() {
-        let model = random_graph(seed);
-        let inputs = random_inputs(&model, count, seed);
-        let Ok(wanted) = model.reference_all(&inputs) else { continue };
-        let engine = Engine::new(&model).expect("a valid model");
-        for threads in 1..=4 {
-            let engine = Engine::new(&model).expect("a valid model").with_threads(threads);
-            let what = format!("{}, {threads} threads", model.name());
-            let got = run_all(&model, &engine, &inputs, &mut engine.scratch_for(count));
-            assert_all_same(&got.expect("as the reference"), &wanted, what);
-        }
-        if is_per_tensor(&model) {
-            continue;
-        }
-        for capacity in [1, 4] {
-            let got = run_all(&model, &engine, &inputs, &mut engine.scratch_for(capacity));
-            let what = format!("{}, chunks of {capacity}", model.name());
-            assert_all_same(&got.expect("as the reference"), &wanted, what);
-        }
-        let cut = (seed % count as u64) as usize;
-        let mut scratch = engine.scratch();
-        let mut part = |first, last| {
-            let inputs = rows(&model, &inputs, first, last);
-            run_all(&model, &engine, &inputs, &mut scratch).expect("as the reference")
-        };
-        let joined: Vec<Vec<u32>> = all_bits(&part(0, cut))
-            .into_iter()
-            .zip(all_bits(&part(cut, count)))
-            .map(|(first, second)| [first, second].concat())
-            .collect();
-        assert_eq!(joined, all_bits(&wanted), "{}, cut at {cut}", model.name());
     }
 }
 
@@ -159,21 +102,6 @@ fn files_give_the_same_model() {
         assert_eq!(read, model);
         assert_eq!(read.write(), file, "{}", model.name());
         assert_eq!(read.into_owned(), model);
-    }
-}
-
-/// Early exit is no matter of graphs, but it goes through the same plan.
-#[test]
-fn early_exit_changes_no_bit() {
-    for seed in 0..cases() / 4 {
-        let model = random_graph(seed);
-        let inputs = random_inputs(&model, 7, seed);
-        let Ok(wanted) = model.reference_all(&inputs) else { continue };
-        for early_exit in [EarlyExit::Never, EarlyExit::Always] {
-            let engine = Engine::with_early_exit(&model, early_exit).expect("a valid model");
-            let got = run_all(&model, &engine, &inputs, &mut engine.scratch());
-            assert_all_same(&got.expect("as the reference"), &wanted, model.name());
-        }
     }
 }
 

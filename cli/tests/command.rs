@@ -71,6 +71,24 @@ fn verify_agrees_on_every_kernel() {
     assert!(fails(1, &["verify", &file]).contains("no golden rows"));
 }
 
+/// Without a model: the battery, whose digest is the library's.
+#[test]
+fn verify_computes_the_battery() {
+    let report = json(&["verify"]);
+    let digest = format!("{:016x}", signfold::battery::DIGEST);
+    assert_eq!(report["digest"], digest);
+    let checks = report["checks"].as_array().unwrap();
+    let by: Vec<_> = checks.iter().map(|check| check["by"].as_str().unwrap()).collect();
+    let kernels = kernels::available().map(|kernel| kernel.name());
+    assert_eq!(by, std::iter::once("reference").chain(kernels).collect::<Vec<_>>());
+    assert!(checks.iter().all(|c| c["agrees"] == true && c["digest"] == report["digest"]));
+    let models = signfold::battery::Battery::new().unwrap().models().len();
+    assert_eq!(report["models"], models);
+    let text = ok(&["verify"]);
+    assert!(text.starts_with(&format!("battery: {models} models, digest {digest}\n")), "{text}");
+    assert_eq!(text.matches("ok\n").count(), by.len(), "{text}");
+}
+
 #[test]
 fn verify_notices_a_weight_that_changed() {
     let folder = Folder::new();
@@ -89,7 +107,10 @@ fn verify_notices_a_weight_that_changed() {
     let output = signfold(&["verify", &file, "--json"]);
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(report["checks"][0]["agrees"], false);
-    assert!(String::from_utf8(signfold(&["verify", &file]).stdout).unwrap().contains("DIFFERS"));
+    let difference = report["checks"][1]["difference"].as_str().unwrap();
+    assert!(difference.starts_with("golden: output, row "), "{difference}");
+    let text = String::from_utf8(signfold(&["verify", &file]).stdout).unwrap();
+    assert!(text.contains("DIFFERS") && text.contains(difference), "{text}");
 }
 
 #[test]
@@ -234,7 +255,7 @@ fn wrong_usage_is_exit_code_2() {
         &["eval", "--output", "y"],
         &["compare", "a", "b"],
         &["compare", "a", "--input", "x"],
-        &["verify"],
+        &["verify", "a", "b"],
         &["kernels", "--shape", "8x0x8"],
         &["kernels", "--shape", "8x8"],
         &["kernels", "--shape", "8x8x8", "--limits"],

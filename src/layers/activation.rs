@@ -196,7 +196,7 @@ impl Activation {
         }
     }
 
-    fn from_parts(code: u32, a: f32, b: f32) -> Result<Self> {
+    pub(crate) fn from_parts(code: u32, a: f32, b: f32) -> Result<Self> {
         Ok(match code {
             0 => Activation::Identity,
             1 => Activation::Relu,

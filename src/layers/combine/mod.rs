@@ -36,7 +36,7 @@ pub enum CombineOp {
 }
 
 impl CombineOp {
-    const ALL: [(u32, CombineOp); 6] = [
+    pub(crate) const ALL: [(u32, CombineOp); 6] = [
         (0, CombineOp::Add),
         (1, CombineOp::Sub),
         (2, CombineOp::Mul),
