@@ -13,28 +13,33 @@ mod check;
 mod plan;
 #[cfg(feature = "std")]
 mod profile;
+mod scratch;
 mod steps;
 
+pub use scratch::Scratch;
 pub use steps::StepInfo;
 
 use alloc::format;
-use alloc::vec;
 use alloc::vec::Vec;
 
 use plan::{Plan, Slot, Source, Stage};
+use scratch::Arena;
 
 use crate::error::{Error, Result};
 use crate::graph::TensorId;
 use crate::kernels::{self, Kernel};
 use crate::layers::{EarlyExit, MAX_ARITY};
+use crate::limits::Limits;
 use crate::model::{Golden, Model, count_rows, single};
-use crate::pack::{Line, aligned};
-use crate::step::{Own, PerRow, Rows, RowsMut, Step, stride};
+use crate::step::{PerRow, Rows, RowsMut, Step, stride};
 use crate::tensor::{Element, Output, TensorType, Values};
 
 /// Work for a thread, in operations on vectors as [`Kernel::cost`] counts them. With less, waking
 /// another thread, which takes some 8 microseconds, costs more than it saves.
 const COST_PER_THREAD: usize = 192 << 10;
+
+/// Threads that an engine uses at most.
+pub const MAX_THREADS: usize = 1024;
 
 /// Batches of fewer rows are split by outputs, larger ones by rows: a tile of few rows does not keep
 /// the multipliers busy, and each thread would read all weights for it.
@@ -91,23 +96,9 @@ pub struct Engine {
     listed: usize,
     /// Words that a step needs for itself.
     room: usize,
+    limits: Limits,
     /// The model's, for [`Engine::self_check`].
     golden: Option<Golden<'static>>,
-}
-
-/// The working memory of an engine: what it needs beside input and output. One per thread that
-/// calls [`Engine::run`].
-#[derive(Debug)]
-pub struct Scratch {
-    /// One for each thread of the engine.
-    arenas: Vec<Arena>,
-}
-
-#[derive(Debug)]
-struct Arena {
-    /// Steps read from some and write to another.
-    buffers: Vec<Vec<Line>>,
-    per_row: PerRow,
 }
 
 impl Engine {
@@ -115,35 +106,49 @@ impl Engine {
     /// best, by [`Kernel::cost`].
     ///
     /// # Errors
-    /// None for a model that this release can build or read.
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if the packed weights or the working memory of a
+    /// thread exceed the default [`Limits::memory`]; else none for a model that this release can build
+    /// or read.
     pub fn new(model: &Model<'_>) -> Result<Self> {
-        Self::compile(model, None, EarlyExit::Auto)
+        Self::with_limits(model, &Limits::default())
+    }
+
+    /// Compiles a model as [`Engine::new`] does, to an engine that takes no more memory than
+    /// [`Limits::memory`] for packed weights, and as much for a [`Scratch`].
+    ///
+    /// # Errors
+    /// [`ErrorKind::Limit`](crate::ErrorKind::Limit) if that is too little for the weights, or for one
+    /// thread's working memory.
+    pub fn with_limits(model: &Model<'_>, limits: &Limits) -> Result<Self> {
+        Self::compile(model, None, EarlyExit::Auto, limits)
     }
 
     /// Compiles a model for the kernel of this name. The results are the same bits.
     ///
     /// # Errors
     /// [`ErrorKind::Kernel`](crate::ErrorKind::Kernel) if there is no such kernel, or this CPU
-    /// cannot run it.
+    /// cannot run it; and those of [`Engine::new`].
     pub fn with_kernel(model: &Model<'_>, name: &str) -> Result<Self> {
-        Self::compile(model, Some(kernels::by_name(name)?), EarlyExit::Auto)
+        Self::compile(model, Some(kernels::by_name(name)?), EarlyExit::Auto, &Limits::default())
     }
 
     /// Compiles a model as [`Engine::new`] does, but for how max-product layers go about it: to
     /// measure what an early exit brings. The results are the same bits.
     ///
     /// # Errors
-    /// None for a model that this release can build or read.
+    /// Those of [`Engine::new`].
     pub fn with_early_exit(model: &Model<'_>, early_exit: EarlyExit) -> Result<Self> {
-        Self::compile(model, None, early_exit)
+        Self::compile(model, None, early_exit, &Limits::default())
     }
 
     fn compile(
         model: &Model<'_>,
         kernel: Option<&'static Kernel>,
         early_exit: EarlyExit,
+        limits: &Limits,
     ) -> Result<Self> {
-        let Plan { kernels, stages, buffers } = Plan::new(model, kernel, early_exit)?;
+        let plan = Plan::new(model, kernel, early_exit, limits)?;
+        let Plan { kernels, stages, buffers, .. } = plan;
         let steps = || stages.iter().map(|stage| &stage.step);
         let between = stages.iter().filter(|stage| matches!(stage.to, Slot::Buffer(_)));
         let row_bytes = between.map(|stage| stride(stage.step.row_bytes())).max().unwrap_or(0);
@@ -159,7 +164,7 @@ impl Engine {
         // Two buffers are under way in a network without branches.
         let chunk_bytes = chunk_bytes / buffers.div_ceil(2).max(1);
         let chunk = chunk_bytes / row_bytes.max(input_bytes).max(512);
-        Ok(Self {
+        let engine = Self {
             threads: default_threads(),
             row_bytes,
             chunk: if chunk > TILE_ROWS { chunk - chunk % TILE_ROWS } else { chunk.max(1) },
@@ -172,20 +177,24 @@ impl Engine {
             outputs: types(model.outputs()),
             golden: model.golden().cloned().map(Golden::into_owned),
             buffers,
+            limits: *limits,
             kernels,
             stages,
-        })
+        };
+        engine.check_scratch(engine.chunk)?;
+        Ok(engine)
     }
 
     /// The same engine, using at most this many threads for a batch; at least 1. The default is
     /// what `std::thread::available_parallelism` answers, or the number of threads of the rayon
-    /// pool that the engine is made in. Batches with too little work for two threads use one.
+    /// pool that the engine is made in; more than [`MAX_THREADS`] are as many. Batches with too little
+    /// work for two threads use one.
     ///
     /// Work is split by `rayon::join`: in the caller's pool, if the caller runs in one. Without the
     /// crate's feature `rayon` there is one thread, whatever is asked for.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
-        self.threads = if cfg!(feature = "rayon") { threads.max(1) } else { 1 };
+        self.threads = if cfg!(feature = "rayon") { threads.clamp(1, MAX_THREADS) } else { 1 };
         self
     }
 
@@ -228,38 +237,6 @@ impl Engine {
     /// reads all weights once.
     pub fn chunk_rows(&self) -> usize {
         self.chunk
-    }
-
-    /// Working memory for [`Engine::run`] with any number of rows.
-    pub fn scratch(&self) -> Scratch {
-        self.scratch_for(self.chunk)
-    }
-
-    /// Working memory in which `rows` rows fit at once. Only models with a layer that quantizes
-    /// per tensor need to know: they take no more rows in a run.
-    ///
-    /// # Panics
-    /// Like [`Vec::with_capacity`], if `rows` is beyond what memory can hold.
-    pub fn scratch_for(&self, rows: usize) -> Scratch {
-        self.scratch_of(rows, self.threads)
-    }
-
-    fn scratch_of(&self, rows: usize, threads: usize) -> Scratch {
-        let rows = rows.max(1);
-        let arena = || Arena {
-            buffers: (0..self.buffers)
-                .map(|_| aligned(rows.saturating_mul(self.row_bytes)))
-                .collect(),
-            per_row: PerRow {
-                first: 0,
-                scales: vec![0.0; rows],
-                zero_points: vec![0; rows],
-                sums: vec![0; rows],
-                constants: vec![0; rows],
-                own: Own { list: vec![0; self.listed], looked: 0 },
-            },
-        };
-        Scratch { arenas: (0..threads).map(|_| arena()).collect() }
     }
 
     /// Runs the rows of `input` through the network, into `output`. Allocates nothing, but for
@@ -488,37 +465,6 @@ impl<'a> Parts<'a> {
                 (Parts::Several(first), Parts::Several(rest))
             }
         }
-    }
-}
-
-impl Scratch {
-    /// How many products max-product layers have looked at in this memory, in all runs so far: with
-    /// an early exit there can be far fewer than the layers have.
-    pub fn products_looked_at(&self) -> u64 {
-        self.arenas.iter().map(|arena| arena.per_row.own.looked).sum()
-    }
-}
-
-impl Arena {
-    /// Whether so many rows fit. To find out how many takes a division, which a short run would
-    /// notice.
-    fn holds(&self, rows: usize, row_bytes: usize) -> bool {
-        let bytes = rows.saturating_mul(row_bytes);
-        rows <= self.per_row.sums.len() && bytes <= 64 * self.room()
-    }
-
-    /// How many rows fit.
-    fn capacity(&self, row_bytes: usize) -> usize {
-        let rows = self.per_row.sums.len();
-        match row_bytes {
-            0 => rows,
-            _ => rows.min(64 * self.room() / row_bytes),
-        }
-    }
-
-    /// Lines of a buffer.
-    fn room(&self) -> usize {
-        self.buffers.first().map_or(0, Vec::len)
     }
 }
 

@@ -11,7 +11,8 @@ use alloc::vec::Vec;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::layers::Layer;
-use crate::model::{MAX_LAYERS, MAX_NAME_BYTES, Model, check_width};
+use crate::limits::Limits;
+use crate::model::{MAX_NAME_BYTES, Model, check_width};
 use crate::tensor::{Element, TensorType};
 
 /// Inputs that a model may have at most.
@@ -79,11 +80,14 @@ pub struct GraphBuilder<'a> {
     tensors: Vec<Tensor<'a>>,
     nodes: Vec<Node<'a>>,
     outputs: Vec<TensorId>,
+    limits: Limits,
+    /// Bytes of the layers' weights.
+    weights: u64,
 }
 
 impl<'a> GraphBuilder<'a> {
     pub(crate) fn new(name: Cow<'a, str>) -> Self {
-        Self { name, tensors: Vec::new(), nodes: Vec::new(), outputs: Vec::new() }
+        Self::of(name, Vec::new(), Vec::new(), Vec::new())
     }
 
     /// A graph that a model was.
@@ -93,7 +97,14 @@ impl<'a> GraphBuilder<'a> {
         nodes: Vec<Node<'a>>,
         outputs: Vec<TensorId>,
     ) -> Self {
-        Self { name, tensors, nodes, outputs }
+        Self { name, tensors, nodes, outputs, limits: Limits::default(), weights: 0 }
+    }
+
+    /// Holds what is added from now on to these limits, instead of the default ones.
+    #[must_use]
+    pub fn limits(mut self, limits: &Limits) -> Self {
+        self.limits = *limits;
+        self
     }
 
     /// Adds an input of the model. All come before the first layer. The name may be empty.
@@ -115,7 +126,7 @@ impl<'a> GraphBuilder<'a> {
                 return Err(Error::model("positions are what models answer, not what they take"));
             }
             check_name(&name)?;
-            check_width(&of)
+            check_width(&of, &self.limits)
         };
         check().map_err(|e| e.at(place("input", number, &name)))?;
         self.tensors.push(Tensor { of, name });
@@ -126,7 +137,8 @@ impl<'a> GraphBuilder<'a> {
     /// may be empty.
     ///
     /// # Errors
-    /// Names the layer and says where it contradicts itself or its inputs.
+    /// Names the layer and says where it contradicts itself or its inputs; one too many, too wide,
+    /// or weights that are too large in all, for the [`Limits`].
     pub fn layer(
         &mut self,
         name: impl Into<Cow<'a, str>>,
@@ -134,23 +146,23 @@ impl<'a> GraphBuilder<'a> {
         inputs: &[TensorId],
     ) -> Result<TensorId> {
         let (name, layer, number) = (name.into(), layer.into(), self.nodes.len());
-        let output = || {
-            if number == MAX_LAYERS {
-                let message = format!("more than {MAX_LAYERS} layers");
-                return Err(Error::new(ErrorKind::Limit, message));
-            }
+        let check = || -> Result<_> {
+            self.limits.check_layers(number + 1)?;
             check_name(&name)?;
             let type_of = |id: &TensorId| self.get(*id).map(|tensor| tensor.of);
             let types = inputs.iter().map(type_of).collect::<Result<Vec<_>>>()?;
             let output = layer.output(&types)?;
-            check_width(&output)?;
-            Ok(output)
+            check_width(&output, &self.limits)?;
+            let weights = self.weights.checked_add(layer.weight_bytes());
+            self.limits.check_memory(weights, "weights, with those of the layers before")?;
+            Ok((output, weights.unwrap_or(u64::MAX)))
         };
-        let of = output().map_err(|e| {
+        let (of, weights) = check().map_err(|e| {
             e.at(place("layer", format_args!("{number} ({})", layer.name()), &name))
         })?;
         self.tensors.push(Tensor { of, name });
         self.nodes.push(Node { layer, inputs: inputs.to_vec() });
+        self.weights = weights;
         Ok(TensorId(self.tensors.len() - 1))
     }
 

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::{GraphBuilder, Node, NodeRef, Tensor, TensorId};
 use crate::layers::Layer;
+use crate::limits::Limits;
 use crate::tensor::{TensorType, Values};
 
 /// Elements that a row may have at most.
@@ -382,25 +383,10 @@ pub(crate) fn part(what: &str, i: usize) -> Cow<'_, str> {
     }
 }
 
-pub(crate) fn check_layer_count(count: usize) -> Result<()> {
-    match count {
-        0 => Err(Error::model("a model without layers")),
-        1..=MAX_LAYERS => Ok(()),
-        _ => {
-            let message = format!("{count} layers, more than {MAX_LAYERS}");
-            Err(Error::new(ErrorKind::Limit, message))
-        }
-    }
-}
-
-pub(crate) fn check_width(of: &TensorType) -> Result<()> {
+pub(crate) fn check_width(of: &TensorType, limits: &Limits) -> Result<()> {
     match of.width {
         0 => Err(Error::model("rows without elements")),
-        1..=MAX_WIDTH => Ok(()),
-        width => {
-            let message = format!("rows of {width} elements, more than {MAX_WIDTH}");
-            Err(Error::new(ErrorKind::Limit, message))
-        }
+        width => limits.check_width(width),
     }
 }
 
@@ -426,7 +412,7 @@ impl<'a> ModelBuilder<'a> {
     /// # Errors
     /// The first layer that does not fit what comes before it, or contradicts itself, is named.
     pub fn build(self) -> Result<Model<'a>> {
-        check_layer_count(self.layers.len())?;
+        Limits::default().check_layers(self.layers.len())?;
         let mut graph = Model::graph(self.name);
         let mut at = graph.input("", self.input)?;
         for layer in self.layers {

@@ -64,6 +64,11 @@ pub(crate) fn aligned(bytes: usize) -> Vec<Line> {
     bytemuck::zeroed_vec(bytes.div_ceil(64))
 }
 
+/// The same, if the system has so much memory.
+pub(crate) fn try_aligned(bytes: usize) -> Option<Vec<Line>> {
+    bytemuck::try_zeroed_vec(bytes.div_ceil(64)).ok()
+}
+
 /// An int8 weight matrix packed for one kernel, which it carries along so that it cannot meet
 /// another.
 #[derive(Clone, Debug)]

@@ -16,14 +16,23 @@ pub(crate) const ALIGN: usize = 64;
 /// Bytes of a record.
 pub(crate) const RECORD_BYTES: usize = 64;
 
-/// A layer being written.
+/// A layer being written, or measured.
 #[derive(Default)]
 pub(crate) struct RecordWriter {
     words: Vec<u32>,
     tensors: Vec<Vec<u8>>,
+    /// Bytes of all tensors.
+    bytes: u64,
+    /// Whether nothing but their number is wanted.
+    measuring: bool,
 }
 
 impl RecordWriter {
+    /// One that keeps no tensors, but knows [`RecordWriter::bytes`].
+    pub(crate) fn measuring() -> Self {
+        Self { measuring: true, ..Self::default() }
+    }
+
     pub(crate) fn word(&mut self, value: u32) {
         self.words.push(value);
     }
@@ -52,19 +61,31 @@ impl RecordWriter {
     }
 
     pub(crate) fn tensor_i8(&mut self, values: &[i8]) {
-        self.tensors.push(bytemuck::cast_slice(values).to_vec());
+        self.tensor(values, |v| [v as u8]);
     }
 
     pub(crate) fn tensor_u32(&mut self, values: &[u32]) {
-        self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        self.tensor(values, u32::to_le_bytes);
     }
 
     pub(crate) fn tensor_i32(&mut self, values: &[i32]) {
-        self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        self.tensor(values, i32::to_le_bytes);
     }
 
     pub(crate) fn tensor_f32(&mut self, values: &[f32]) {
-        self.tensors.push(values.iter().flat_map(|v| v.to_le_bytes()).collect());
+        self.tensor(values, f32::to_le_bytes);
+    }
+
+    fn tensor<T: Copy, const N: usize>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; N]) {
+        self.bytes += size_of_val(values) as u64;
+        if !self.measuring {
+            self.tensors.push(values.iter().flat_map(|&v| bytes(v)).collect());
+        }
+    }
+
+    /// Bytes of all tensors so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
     }
 
     /// The record's bytes, and its tensors in order.

@@ -102,6 +102,9 @@ pub(crate) fn map<T: bytemuck::Pod, U: bytemuck::Pod>(
     }
 }
 
+/// Bytes that a step with weights holds for each output, at most: constants, scales, corrections.
+pub(crate) const BYTES_PER_OUTPUT: usize = 48;
+
 /// One number per row, for what belongs to whole rows.
 #[derive(Debug, Default)]
 pub(crate) struct PerRow {
@@ -181,6 +184,11 @@ pub(crate) trait Step: Send + Sync + core::fmt::Debug {
     /// Bytes that a run reads once, however many rows there are.
     fn weight_bytes(&self) -> usize {
         0
+    }
+
+    /// Bytes of memory that the step holds, give or take what every step has.
+    fn held_bytes(&self) -> usize {
+        self.weight_bytes()
     }
 
     /// The step as one that several threads can share, if they can.

@@ -288,3 +288,15 @@ fn scales_and_zero_points_are_checked() {
         }
     }
 }
+
+/// Where `SIGNFOLD_EXPECT_OVERFLOW_CHECKS` is set, sums of the machine's integers are checked: a lane
+/// that claims to look for overflow fails where nothing would be found.
+#[test]
+fn overflow_is_looked_for_where_it_is_claimed() {
+    if std::env::var_os("SIGNFOLD_EXPECT_OVERFLOW_CHECKS").is_none() {
+        return;
+    }
+    let most = std::hint::black_box(i32::MAX);
+    let sum = std::panic::catch_unwind(|| std::hint::black_box(most + std::hint::black_box(1)));
+    assert!(sum.is_err(), "overflow checks are off: {sum:?}");
+}

@@ -4,7 +4,7 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Placed, Rng, random_input, random_model, seal};
+use common::{Placed, Rng, bits, random_graph, random_input, random_model, seal};
 use signfold::layers::{Activation, Bias, Dense, DenseInput, Layer, Pointwise, Quantize, Softmax};
 use signfold::quant::{Int8, QuantParams};
 use signfold::{
@@ -185,8 +185,9 @@ fn committed_files_stay_readable() {
         let model = Model::read(&file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         assert_eq!(model.write(), file, "{}", path.display());
         if let Some(golden) = model.golden() {
-            let output = model.reference(&golden.inputs[0]).unwrap();
-            assert_eq!(output.digest(), golden.outputs[0].digest(), "{}", path.display());
+            let outputs = model.reference_all(&golden.inputs).unwrap();
+            let bits = |values: &[Values<'_>]| values.iter().map(bits).collect::<Vec<_>>();
+            assert_eq!(bits(&outputs), bits(&golden.outputs), "{}", path.display());
         }
         count += 1;
     }
@@ -217,6 +218,13 @@ fn write_fuzz_seeds() {
     }
     for seed in small_models(2048).filter(is_max).take(24) {
         write(format!("read_model/max-{seed}.sfold"), &random_model(seed).write());
+    }
+    for seed in (0..200).filter(|&seed| random_graph(seed).write().len() < 4096).take(16) {
+        write(format!("read_model/graph-{seed}.sfold"), &random_graph(seed).write());
+    }
+    for seed in 0..16 {
+        let bytes = Rng::new(seed).vec(20 + 20 * seed as usize, |rng| rng.next() as u8);
+        write(format!("engine_vs_reference/{seed}"), &bytes);
     }
     for seed in 0..8 {
         let bytes = Rng::new(seed).vec(100 + 100 * seed as usize, |rng| rng.i8() as u8);

@@ -286,7 +286,7 @@ fn layers_that_do_not_fit() {
     refused(concat(None), &[real, bytes], "layer 0 (concat) \"y\": input 1: its input is 2 x i8");
     refused(concat(Some(int8(1.0, 0))), &[real, bytes], "input 0: its input is 2 x f32");
     let wide = TensorType::f32(1 << 20);
-    refused(concat(None), &[wide, real], "rows of 1048578 elements, more than 1048576");
+    refused(concat(None), &[wide, real], "rows of 1048578 elements: the limit on width is 1048576");
     let lookup = Lookup::new(vec![0; 256], int8(1.0, 0)).unwrap();
     refused(lookup, &[real], "its input is 2 x f32, but it takes 8-bit rows");
     let short = Lookup::new(vec![0; 255], int8(1.0, 0)).expect_err("an entry is missing");

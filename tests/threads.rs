@@ -214,3 +214,38 @@ fn many_threads_may_share_an_engine() {
         });
     }
 }
+
+/// A million runs of one engine by 64 threads at once, each batch with an answer of its own.
+#[test]
+fn one_engine_for_64_threads_and_a_million_runs() {
+    const THREADS: usize = 64;
+    let runs = if cases() < 200 { 20_000 } else { 1_000_000 };
+    let model = mlp(&[12, 16, 5]);
+    let engine = Engine::new(&model).expect("a valid model").with_threads(2);
+    let batches: Vec<_> = (0..THREADS as u64)
+        .map(|seed| {
+            let input = random_input(&model, 1 + seed as usize % 3, seed);
+            let expected = model.reference(&input).expect("no NaN");
+            (input, bits(&expected))
+        })
+        .collect();
+    let start = std::sync::Barrier::new(THREADS);
+    let done = std::sync::atomic::AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let (engine, batches, start, done) = (&engine, &batches, &start, &done);
+            scope.spawn(move || {
+                let mut scratch = engine.scratch();
+                start.wait();
+                // Neighbours run other batches at the same time.
+                for i in 0..runs / THREADS {
+                    let (input, expected) = &batches[(thread + i) % THREADS];
+                    let output = run(engine, input, &mut scratch).expect("no NaN");
+                    assert_same(&bits(&output), expected, format_args!("thread {thread}, run {i}"));
+                }
+                done.fetch_add(runs / THREADS, std::sync::atomic::Ordering::Relaxed);
+            });
+        }
+    });
+    assert_eq!(done.into_inner(), runs / THREADS * THREADS);
+}

@@ -48,11 +48,9 @@ pub fn check_bytes(rows: usize, widest: usize) -> Result<()> {
 }
 
 /// Working memory for batches of `rows` rows.
-pub fn scratch(engine: &Engine, rows: usize) -> Scratch {
-    match engine.whole_batch() {
-        true => engine.scratch_for(rows),
-        false => engine.scratch(),
-    }
+pub fn scratch(engine: &Engine, rows: usize) -> Result<Scratch> {
+    let whole = engine.whole_batch();
+    Ok(engine.try_scratch_for(if whole { rows } else { engine.chunk_rows() })?)
 }
 
 /// The types of a model's inputs.

@@ -136,7 +136,7 @@ fn measure(
     let of_outputs = batch::output_types(model);
     let mut outputs = batch::room(&of_outputs, rows)?;
     let mut places = batch::places(&mut outputs, &of_outputs, 0..rows)?;
-    let mut scratch = batch::scratch(engine, rows);
+    let mut scratch = batch::scratch(engine, rows)?;
     let mut call = || Ok(engine.run_all(&inputs, &mut places, &mut scratch)?);
     // Single calls for the tail, blocks of calls for the median, which the clock would blur.
     let bound = bound::total(&bound::steps(engine, rows, engine.whole_batch(), limits)?);

@@ -102,7 +102,7 @@ pub fn run(args: &Args) -> Result<()> {
     let labels = labels.labels(rows)?;
 
     let engine = args.engine.engine(&model)?;
-    let mut scratch = batch::scratch(&engine, rows);
+    let mut scratch = batch::scratch(&engine, rows)?;
     let of_outputs = batch::output_types(&model);
     let mut outputs = batch::room(&of_outputs, rows)?;
     let mut places = batch::places(&mut outputs, &of_outputs, 0..rows)?;

@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 use signfold::layers::Layer;
 use signfold::quant::Rounding;
-use signfold::{Model, Values};
+use signfold::{Limits, Model, Values};
 use signfold_import::{ImportOptions, Imported};
 
 use crate::inspect::{Inspection, inspect};
@@ -74,6 +74,7 @@ impl Args {
                 Rule::TfLiteReference => Rounding::TfLiteReference,
             }),
             external_data: self.allow_external_data,
+            limits: Limits::default(),
         }
     }
 }

@@ -67,7 +67,7 @@ pub fn measure(
     let rows = input.len() / of_inputs[0].width;
     let bounds = bound::steps(engine, rows, engine.whole_batch(), limits)?;
     let mut outputs = batch::room(&of_outputs, rows)?;
-    let mut scratch = batch::scratch(engine, rows);
+    let mut scratch = batch::scratch(engine, rows)?;
     let mut profile = |repeats| {
         let input = batch::rows(inputs, &of_inputs, 0..rows)?.remove(0);
         let output = batch::places(&mut outputs, &of_outputs, 0..rows)?.remove(0);

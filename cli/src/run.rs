@@ -81,7 +81,7 @@ pub fn run(args: &Args) -> Result<()> {
     batch::check_size(&model, chunk.min(rows))?;
     batch::check_bytes(chunk.min(rows), of_winners).context("winners")?;
 
-    let mut scratch = batch::scratch(&engine, rows);
+    let mut scratch = batch::scratch(&engine, rows)?;
     let mut results = Vec::new();
     for ((path, of), dtype) in outputs.iter().zip(&of_outputs).zip(dtypes) {
         results.push(start(path, dtype, &[of.width])?);

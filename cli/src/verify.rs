@@ -144,7 +144,7 @@ fn digests(model: &Model<'_>, engine: &Engine, golden: &Golden<'_>) -> Result<Ve
     let rows = golden.inputs[0].len() / inputs[0].width;
     // Rows that are quantized together belong together.
     let parts = if engine.whole_batch() { vec![rows] } else { vec![rows, 1, 3, 7] };
-    let mut scratch = batch::scratch(engine, rows);
+    let mut scratch = batch::scratch(engine, rows)?;
     let mut digests = Vec::new();
     for part in parts {
         let mut values = batch::room(&outputs, rows)?;

@@ -9,7 +9,9 @@ use signfold_import::tflite::{TfLiteOptions, read};
 fuzz_target!(|bytes: &[u8]| {
     let rule = bytes.last().map_or(0, |&byte| usize::from(byte));
     let rounding = Rounding::ALL[rule % Rounding::ALL.len()];
-    let Ok(imported) = read(bytes, &TfLiteOptions { rounding }) else { return };
+    let Ok(imported) = read(bytes, &TfLiteOptions { rounding, ..TfLiteOptions::default() }) else {
+        return;
+    };
     let model = imported.model;
     assert_eq!(Model::read(&model.write()).expect("what is written can be read"), model);
     let elements: usize = model.tensors().map(|id| model.tensor_type(id).width).sum();

@@ -4,9 +4,13 @@
 #[path = "../../tests/common/mod.rs"]
 mod common;
 
-use common::{bits, extreme_input, random_input, run, seal};
+use common::{bits, extreme_input, random_inputs, run_all, seal};
 use libfuzzer_sys::fuzz_target;
-use signfold::{Engine, Model, Values, kernels};
+use signfold::{Engine, Model, Result, Values, kernels};
+
+/// What is larger takes too long to run.
+const MAX_ELEMENTS: usize = 1 << 12;
+const MAX_PRODUCTS: usize = 1 << 18;
 
 fuzz_target!(|bytes: &[u8]| {
     check(bytes);
@@ -16,25 +20,35 @@ fuzz_target!(|bytes: &[u8]| {
     check(&sealed);
 });
 
-type Input = fn(&Model<'_>, usize, u64) -> Values<'static>;
-
 fn check(file: &[u8]) {
     let Ok(model) = Model::read(file) else { return };
     assert_eq!(model.write(), file, "one model, one file");
-    let elements: usize = model.layers().map(|(_, input, output)| input.width + output.width).sum();
-    if elements > 1 << 12 {
-        return; // too slow to run many of them
+    let elements: usize = model.tensors().map(|id| model.tensor_type(id).width).sum();
+    if elements > MAX_ELEMENTS {
+        return;
+    }
+    let engines = kernels::available().map(|kernel| {
+        Engine::with_kernel(&model, kernel.name()).expect("it is available").with_threads(1)
+    });
+    let engines: Vec<_> = engines.collect();
+    if engines[0].products() > MAX_PRODUCTS {
+        return;
     }
     let seed = xxhash_rust::xxh3::xxh3_64(file);
-    for (rows, input) in [(0, random_input as Input), (1, random_input), (3, extreme_input)] {
-        let input = input(&model, rows, seed);
-        let wanted = model.reference(&input).ok().map(|values| bits(&values));
-        for kernel in kernels::available() {
-            let engine = Engine::with_kernel(&model, kernel.name()).expect("it is available");
-            let engine = engine.with_threads(1);
-            let found = run(&engine, &input, &mut engine.scratch_for(rows));
-            let found = found.ok().map(|values| bits(&values));
-            assert_eq!(found, wanted, "{rows} rows, {}", kernel.name());
+    for (rows, extreme) in [(0, false), (1, false), (3, true)] {
+        let mut inputs = random_inputs(&model, rows, seed);
+        if extreme {
+            inputs[0] = extreme_input(&model, rows, seed);
+        }
+        let wanted = all_bits(model.reference_all(&inputs));
+        for engine in &engines {
+            let found = run_all(&model, engine, &inputs, &mut engine.scratch_for(rows));
+            assert_eq!(all_bits(found), wanted, "{rows} rows, {}", engine.kernel().name());
         }
     }
+}
+
+/// The bits of each output; none where rows are refused.
+fn all_bits(outputs: Result<Vec<Values<'_>>>) -> Option<Vec<Vec<u32>>> {
+    outputs.ok().map(|outputs| outputs.iter().map(bits).collect())
 }

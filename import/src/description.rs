@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use signfold::layers::{Activation, Aggregate};
-use signfold::{Error, ErrorKind, MAX_LAYERS, Result, WeightLayout};
+use signfold::{Error, ErrorKind, Limits, Result, WeightLayout};
 
 /// The version of the description that this release knows.
 const VERSION: u32 = 1;
@@ -107,7 +107,7 @@ impl From<Layout> for WeightLayout {
 
 impl Description {
     /// Reads a description.
-    pub fn from_json(text: &str) -> Result<Self> {
+    pub fn from_json(text: &str, limits: &Limits) -> Result<Self> {
         #[derive(Deserialize)]
         struct Version {
             version: u32,
@@ -131,10 +131,7 @@ impl Description {
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let top: Top<'_> = object(text)?;
-        if top.layers.len() > MAX_LAYERS {
-            let message = format!("{} layers, more than {MAX_LAYERS}", top.layers.len());
-            return Err(Error::new(ErrorKind::Limit, message));
-        }
+        limits.check_layers(top.layers.len())?;
         let layers = top.layers.iter().enumerate();
         let layers =
             layers.map(|(i, text)| layer(text.get()).map_err(|e| e.at(format!("layer {i}"))));

@@ -5,14 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use signfold::quant::Rounding;
-use signfold::{Error, ErrorKind, Model, Result};
+use signfold::{Error, ErrorKind, Limits, Model, Result};
 
 use crate::Imported;
 use crate::onnx::{self, OnnxOptions};
 use crate::tflite::{self, TfLiteOptions};
-
-/// Bytes that a file may have at most.
-pub const MAX_FILE_BYTES: u64 = 8 << 30;
 
 /// How a file is read. The default refuses what leads outside of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,6 +19,8 @@ pub struct ImportOptions {
     pub rounding: Option<Rounding>,
     /// Whether an ONNX file may have weights in other files, of the same folder.
     pub external_data: bool,
+    /// How large the file and the model may be.
+    pub limits: Limits,
 }
 
 /// The formats of networks.
@@ -70,12 +69,13 @@ impl Format {
 /// Reads a network from a file.
 ///
 /// # Errors
-/// [`ErrorKind::Input`] if the file cannot be read, [`ErrorKind::Limit`] if it has more than
-/// [`MAX_FILE_BYTES`], [`ErrorKind::Unsupported`] if it is of no known format, or of one that says itself
+/// [`ErrorKind::Input`] if the file cannot be read, [`ErrorKind::Limit`] if it or the model
+/// exceeds a limit of the options, [`ErrorKind::Unsupported`] if it is of no known format, or of one that says itself
 /// how it rounds although `options` do, and those of the format's reader. The file is not named: the
 /// caller knows it.
 pub fn read_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
-    let bytes = read_bytes(path)?;
+    let limits = &options.limits;
+    let bytes = read_bytes(path, limits)?;
     let unsupported = |message: String| Error::new(ErrorKind::Unsupported, message);
     let Some(format) = Format::detect(path, &bytes) else {
         return Err(unsupported("neither a .sfold, .safetensors, .onnx nor a .tflite file".into()));
@@ -88,37 +88,35 @@ pub fn read_file(path: &Path, options: &ImportOptions) -> Result<Imported> {
             };
             let external_data = options.external_data.then(|| folder.to_path_buf());
             let rounding = rounding.unwrap_or(OnnxOptions::default().rounding);
-            onnx::read(&bytes, &OnnxOptions { external_data, rounding })
+            onnx::read(&bytes, &OnnxOptions { external_data, rounding, limits: *limits })
         }
         (Format::TfLite, rounding) => {
             let rounding = rounding.unwrap_or(TfLiteOptions::default().rounding);
-            tflite::read(&bytes, &TfLiteOptions { rounding })
+            tflite::read(&bytes, &TfLiteOptions { rounding, limits: *limits })
         }
         (_, Some(rounding)) => {
             let (format, rule) = (format.name(), rounding.name());
             Err(unsupported(format!("a {format} file is not to be told to round by {rule}")))
         }
         (Format::Signfold, None) => {
-            let model = Model::read(&bytes)?.into_owned();
+            let model = Model::read_with(&bytes, limits)?.into_owned();
             Ok(Imported { model, notes: Vec::new() })
         }
-        (Format::Safetensors, None) => crate::safetensors::read(&bytes),
+        (Format::Safetensors, None) => crate::safetensors::read(&bytes, limits),
     }
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>> {
+fn read_bytes(path: &Path, limits: &Limits) -> Result<Vec<u8>> {
     let unreadable = |e: std::io::Error| Error::new(ErrorKind::Input, e.to_string());
     let file = File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
     if !metadata.is_file() {
         return Err(Error::new(ErrorKind::Input, "not a regular file"));
     }
-    if metadata.len() > MAX_FILE_BYTES {
-        let message = format!("{} bytes, more than {MAX_FILE_BYTES}", metadata.len());
-        return Err(Error::new(ErrorKind::Limit, message));
-    }
+    limits.check_bytes(metadata.len())?;
     let mut bytes = Vec::new();
     // It may grow while it is read.
-    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes).map_err(unreadable)?;
+    file.take(limits.bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(unreadable)?;
+    limits.check_bytes(bytes.len() as u64)?;
     Ok(bytes)
 }

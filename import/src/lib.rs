@@ -40,7 +40,7 @@ pub use agreement::Agreement;
 pub use compare::{
     Comparison, Difference, MAX_POINTS, Matching, OutputComparison, TensorComparison, compare,
 };
-pub use file::{Format, ImportOptions, MAX_FILE_BYTES, read_file};
+pub use file::{Format, ImportOptions, read_file};
 pub use imported::Imported;
 pub use quantize::{
     ActivationRange, CalibrationMethod, LayerReport, OutputReport, Progress, QuantizeOptions,

@@ -10,7 +10,7 @@ use half::{bf16, f16};
 use signfold::layers::{
     Activation, Argmax, FloatDense, FloatMax, Layer, Pointwise, Softmax, split_bias_column,
 };
-use signfold::{Error, ErrorKind, MAX_WIDTH, Model, Result, TensorId, TensorType, WeightLayout};
+use signfold::{Error, ErrorKind, Limits, Model, Result, TensorId, TensorType, WeightLayout};
 
 use crate::description::{DenseDescription, Description, LayerDescription};
 use crate::{Imported, name};
@@ -20,24 +20,28 @@ const KEY: &str = "signfold";
 
 /// Makes a model of a safetensors file whose metadata key `signfold` describes the layers.
 ///
+/// The file and what is made of it are held to the limits.
+///
 /// A layer with weights has the name of its weight tensor, less a `.weight` at the end; what
 /// follows it without weights that name and its own: `0`, `0.relu`, `0.softmax`.
 ///
 /// # Errors
 /// [`ErrorKind::Format`] if the bytes are not a whole safetensors file with a description of the
 /// layers in it, [`ErrorKind::Unsupported`] for a version or an element type that is not known,
-/// [`ErrorKind::Model`] if tensors do not fit the description. Layer and tensor are named, with what
+/// [`ErrorKind::Model`] if tensors do not fit the description, [`ErrorKind::Limit`] for what exceeds a
+/// limit. Layer and tensor are named, with what
 /// was expected and what was found.
-pub fn read(bytes: &[u8]) -> Result<Imported> {
-    let mut file = File::open(bytes).map_err(|e| e.at("safetensors"))?;
+pub fn read(bytes: &[u8], limits: &Limits) -> Result<Imported> {
+    limits.check_bytes(bytes.len() as u64)?;
+    let mut file = File::open(bytes, limits).map_err(|e| e.at("safetensors"))?;
     let key = |e: Error| e.at(format!("metadata key {KEY:?}"));
     let text = file.metadata.metadata().as_ref().and_then(|map| map.get(KEY));
     let Some(text) = text else {
         return Err(key(Error::new(ErrorKind::Format, "not there, but it names the layers")));
     };
-    let description = Description::from_json(text).map_err(key)?;
-    check_width(description.inputs).map_err(|e| key(e.at("inputs")))?;
-    let mut graph = Model::graph(description.name);
+    let description = Description::from_json(text, limits).map_err(key)?;
+    check_width(description.inputs, limits).map_err(|e| key(e.at("inputs")))?;
+    let mut graph = Model::graph(description.name).limits(limits);
     let mut at = graph.input("input", TensorType::f32(description.inputs))?;
     // The layer with weights that others after it are named by.
     let mut of = String::new();
@@ -69,12 +73,15 @@ struct File<'a> {
     data: &'a [u8],
     /// Names of the tensors that a layer has taken.
     used: BTreeSet<String>,
+    /// Bytes of their elements as `f32`.
+    taken: u64,
+    limits: Limits,
 }
 
 impl<'a> File<'a> {
     /// `SafeTensors::deserialize` would do, but it adds up lengths unchecked at the end, which a
     /// made-up header can make overflow.
-    fn open(bytes: &'a [u8]) -> Result<Self> {
+    fn open(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
         let format = |message: String| Error::new(ErrorKind::Format, message);
         let found = bytes.len();
         let Some((length, rest)) = bytes.split_first_chunk() else {
@@ -88,7 +95,7 @@ impl<'a> File<'a> {
         let metadata: Metadata =
             serde_json::from_slice(header).map_err(|e| format(format!("header: {e}")))?;
         match metadata.data_len() == data.len() {
-            true => Ok(Self { metadata, data, used: BTreeSet::new() }),
+            true => Ok(Self { metadata, data, used: BTreeSet::new(), taken: 0, limits: *limits }),
             false => Err(format(format!(
                 "its header describes {} bytes of tensors, but {} follow",
                 metadata.data_len(),
@@ -151,6 +158,7 @@ impl<'a> File<'a> {
     fn weights(&mut self, dense: &DenseDescription, inputs: usize) -> Result<(usize, Vec<f32>)> {
         let columns = inputs + usize::from(dense.bias_column);
         let layout = WeightLayout::from(dense.layout);
+        let limits = self.limits;
         let (info, data) = self.take(&dense.weight)?;
         let outputs = match (layout, &info.shape[..]) {
             (WeightLayout::OutIn, &[outputs, found]) if found == columns => outputs,
@@ -171,7 +179,7 @@ impl<'a> File<'a> {
                 ));
             }
         };
-        check_width(outputs).map_err(|e| e.at("output"))?;
+        check_width(outputs, &limits).map_err(|e| e.at("output"))?;
         let weights = layout.to_out_in(floats(info, data)?, outputs, columns)?;
         Ok((outputs, weights.into_owned()))
     }
@@ -194,6 +202,9 @@ impl<'a> File<'a> {
             let message = "named a second time; store a copy under a name of its own";
             return Err(Error::new(ErrorKind::Model, message));
         }
+        let bytes = info.shape.iter().fold(4_u64, |bytes, &n| bytes.saturating_mul(n as u64));
+        self.taken = self.taken.saturating_add(bytes);
+        self.limits.check_memory(Some(self.taken), "weights, with those of the layers before")?;
         let (start, end) = info.data_offsets;
         // Offsets rise from tensor to tensor up to the length of the data, which was checked.
         Ok((info, &self.data[start..end]))
@@ -228,14 +239,10 @@ struct Weighted {
 }
 
 /// Refuses rows that no model can have.
-fn check_width(width: usize) -> Result<()> {
+fn check_width(width: usize, limits: &Limits) -> Result<()> {
     match width {
         0 => Err(Error::new(ErrorKind::Model, "rows without elements")),
-        1..=MAX_WIDTH => Ok(()),
-        _ => {
-            let message = format!("rows of {width} elements, more than {MAX_WIDTH}");
-            Err(Error::new(ErrorKind::Limit, message))
-        }
+        _ => limits.check_width(width),
     }
 }
 

@@ -5,7 +5,7 @@ mod common;
 use ::safetensors::tensor::Dtype;
 use common::{Tensor, description, f32s, file, forward};
 use signfold::layers::{Activation, Aggregate, FloatDense, Layer};
-use signfold::{Error, ErrorKind, Model};
+use signfold::{Error, ErrorKind, Limits, Model};
 use signfold_import::safetensors;
 
 const DENSE: &str = r#"{"kind":"dense","weight":"w","layout":"out_in","bias":"b"}"#;
@@ -16,7 +16,7 @@ fn tensors() -> Vec<Tensor> {
 }
 
 fn read_bytes(bytes: &[u8]) -> Result<Model<'static>, Error> {
-    safetensors::read(bytes).map(|imported| imported.model)
+    safetensors::read(bytes, &Limits::default()).map(|imported| imported.model)
 }
 
 fn read(layers: &str, tensors: &[Tensor]) -> Result<Model<'static>, Error> {
@@ -390,4 +390,38 @@ fn lengths_that_overflow() {
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.as_bytes());
     refused(read_bytes(&bytes), ErrorKind::Format, &["0 follow"]);
+}
+
+/// Writes the files that fuzzing starts from.
+#[test]
+#[ignore = "writes to the source tree"]
+fn write_seeds() {
+    let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    let folder = folder.join("../fuzz/seeds/import_safetensors");
+    std::fs::create_dir_all(&folder).unwrap();
+    let column = r#"{"kind":"dense","weight":"w","layout":"out_in","bias_column":true,
+        "activation":{"name":"clip","min":-1,"max":0.5}}"#;
+    let soft = r#"{"kind":"soft_abs_max","alpha":2.5,"weight":"w","layout":"in_out","splits":2,
+        "activation":"gelu"}, {"kind":"softmax"}"#;
+    let pruned = r#"{"kind":"mam","weight":"w","layout":"out_in","bias":"b","pruned":true},
+        {"kind":"argmax"}"#;
+    let two = r#"{"kind":"dense","weight":"w","layout":"out_in","bias":"b","activation":"relu"},
+        {"kind":"abs_max","weight":"v","layout":"out_in"}"#;
+    let more = [tensors(), vec![f32s("v", &[3, 2], &WEIGHTS)]].concat();
+    let half = WEIGHTS.iter().flat_map(|&w| half::f16::from_f32(w).to_le_bytes()).collect();
+    let half = Tensor { name: "w", dtype: Dtype::F16, shape: vec![2, 3], data: half };
+    for (name, layers, tensors) in [
+        ("dense", DENSE, tensors()),
+        ("column", column, vec![f32s("w", &[1, 4], &WEIGHTS[..4])]),
+        ("soft", soft, vec![f32s("w", &[3, 2], &WEIGHTS)]),
+        ("pruned", pruned, tensors()),
+        ("two", two, more),
+        ("half", r#"{"kind":"min","weight":"w","layout":"out_in"}"#, vec![half]),
+    ] {
+        let file = file(Some(&description(layers)), &tensors);
+        if let Err(error) = read_bytes(&file) {
+            println!("{name} is refused: {error}");
+        }
+        std::fs::write(folder.join(name), file).unwrap();
+    }
 }

@@ -8,7 +8,7 @@ use common::{forward, names, quantize, reals, run_everywhere};
 use npyz::{Deserialize, NpyFile};
 use signfold::layers::{Activation, DenseInput, Layer};
 use signfold::quant::Int8;
-use signfold::{Model, Values};
+use signfold::{Limits, Model, Values};
 use signfold_import::{ActivationRange, QuantizeOptions, WeightScales, safetensors};
 
 fn path(relative: &str) -> PathBuf {
@@ -24,7 +24,8 @@ fn array<T: Deserialize>(name: &str) -> Vec<T> {
 }
 
 fn net(name: &str) -> Model<'static> {
-    safetensors::read(&read(&format!("float/{name}.safetensors"))).unwrap().model
+    let file = read(&format!("float/{name}.safetensors"));
+    safetensors::read(&file, &Limits::default()).unwrap().model
 }
 
 fn float_score(name: &str) -> f64 {

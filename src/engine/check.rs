@@ -10,10 +10,6 @@ use crate::model::part;
 use crate::quant::Int8;
 use crate::tensor::{Element, Output, TensorType, Values};
 
-/// Bytes that rows may take between the steps, where they must stay together: a small file can ask
-/// for very much, a million rows of one byte for a layer with a million outputs.
-const MAX_BYTES: usize = 1 << 30;
-
 impl Engine {
     /// Runs the golden rows that the model brings along, of which the engine keeps a copy, and
     /// compares all bits of what comes out: for services that want to know, when they start, whether
@@ -35,8 +31,8 @@ impl Engine {
     /// # Errors
     /// [`ErrorKind::NoGolden`] if the model has no golden rows; [`ErrorKind::Mismatch`] for outputs
     /// that are not the golden ones, with output, row, column, and both values of the first that
-    /// differs; [`ErrorKind::Limit`] if rows that are quantized together need more than 1 GiB; and
-    /// those of [`Engine::run_all`], such as a NaN that is to be quantized.
+    /// differs; [`ErrorKind::Limit`] if rows that are quantized together need more memory than the engine's
+    /// limits allow; and those of [`Engine::run_all`], such as a NaN that is to be quantized.
     pub fn self_check(&self) -> Result<()> {
         let missing = || Error::new(ErrorKind::NoGolden, "the model has no golden rows");
         let golden = self.golden.as_ref().ok_or_else(missing)?;
@@ -53,7 +49,7 @@ impl Engine {
         let mut found: Vec<_> = self.outputs.iter().map(|of| zeros(of, rows)).collect();
         let mut places: Vec<_> = found.iter_mut().map(place).collect();
         let mut scratch = match self.whole_batch {
-            true => self.scratch_of(rows, self.threads_for(rows)?),
+            true => self.try_scratch_for(rows)?,
             false => self.scratch(),
         };
         self.run_all(inputs, &mut places, &mut scratch)?;
@@ -70,22 +66,6 @@ impl Engine {
             }
         }
         Ok(found)
-    }
-
-    /// How many threads may have room for so many rows.
-    fn threads_for(&self, rows: usize) -> Result<usize> {
-        // What a row has for itself is less than a line.
-        let row_bytes = self.row_bytes.saturating_mul(self.buffers).saturating_add(64);
-        let bytes = rows.saturating_mul(row_bytes);
-        match MAX_BYTES / bytes.max(1) {
-            0 => {
-                let message = format!(
-                    "{rows} rows, which are quantized together, take {bytes} bytes, more than {MAX_BYTES}"
-                );
-                Err(Error::new(ErrorKind::Limit, message))
-            }
-            threads => Ok(threads.min(self.threads)),
-        }
     }
 }
 
@@ -115,6 +95,7 @@ fn place<'v>(values: &'v mut Values<'static>) -> Output<'v> {
 mod tests {
     use super::*;
     use crate::layers::{Argmax, Dense, DenseInput};
+    use crate::limits::Limits;
     use crate::model::{Golden, MAX_WIDTH, Model};
     use crate::pack::WeightLayout;
 
@@ -130,12 +111,10 @@ mod tests {
             outputs: vec![vec![0_u32; rows].into()],
         };
         let model = model.expect("the layers fit").attach_golden(golden).expect("the types fit");
-        let engine = Engine::new(&model).expect("a valid model");
+        let limits = Limits { memory: 32 << 20, ..Limits::default() };
+        let engine = Engine::with_limits(&model, &limits).expect("a row fits");
         let error = engine.self_check().expect_err("it is too large");
         assert_eq!(error.kind(), ErrorKind::Limit);
         assert!(error.to_string().contains("300 rows"), "{error}");
-        // Not all threads have room for some rows, but one has.
-        let threads = engine.with_threads(1000).threads_for(4).expect("one has");
-        assert!((1..1000).contains(&threads), "{threads}");
     }
 }

@@ -8,13 +8,15 @@
 //! In a row of layers two buffers take turns.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::TensorId;
 use crate::kernels::{self, Kernel};
 use crate::layers::{Arrival, EarlyExit, Layer, Place, copy};
+use crate::limits::Limits;
 use crate::model::Model;
 use crate::step::{Form, Step, stride};
 use crate::tensor::{Element, TensorType};
@@ -53,6 +55,8 @@ pub(super) struct Plan {
     pub kernels: Vec<&'static Kernel>,
     pub stages: Vec<Stage>,
     pub buffers: usize,
+    /// Bytes that the steps hold, about.
+    pub held: u64,
 }
 
 /// What is known of a tensor.
@@ -68,11 +72,13 @@ struct Known {
 }
 
 impl Plan {
-    /// Plans a model; for `kernel`, or for each layer the one that suits it best.
+    /// Plans a model; for `kernel`, or for each layer the one that suits it best. What a layer's steps
+    /// hold is a few times its weights, so it is enough to look at the limit after each layer.
     pub fn new(
         model: &Model<'_>,
         kernel: Option<&'static Kernel>,
         early_exit: EarlyExit,
+        limits: &Limits,
     ) -> Result<Self> {
         let best = |(layer, input, output): (&Layer<'_>, TensorType, TensorType)| match layer {
             Layer::Dense(_) => kernels::best_for(input.width, output.width),
@@ -81,7 +87,7 @@ impl Plan {
         let kernels: Vec<_> = model.layers().map(|at| kernel.unwrap_or_else(|| best(at))).collect();
         let needed = model.needed(model.outputs());
         let mut known = survey(model, &kernels, &needed);
-        let mut plan = Self { kernels, stages: Vec::new(), buffers: 0 };
+        let mut plan = Self { kernels, stages: Vec::new(), buffers: 0, held: 0 };
         let mut free = Vec::new();
 
         for (i, node) in model.nodes().enumerate().filter(|(i, _)| needed[*i]) {
@@ -98,6 +104,11 @@ impl Plan {
             };
             let mut steps = Vec::new();
             node.layer.compile(&place, &mut steps)?;
+            let held = steps.iter().map(|step| step.held_bytes() as u64);
+            plan.held = held.fold(plan.held, u64::saturating_add);
+            let at = |e: Error| e.at(format!("layer {i} ({})", node.layer.name()));
+            let what = "packed weights, with those of the layers before";
+            limits.check_memory(Some(plan.held), what).map_err(at)?;
             let output = known[node.output.index()].output;
             plan.chain(steps, node.inputs, output, &mut known, &mut free);
             // What the last step wrote is the layer's tensor.

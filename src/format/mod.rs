@@ -19,7 +19,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::error::{Error, ErrorKind, Result};
 use crate::graph::TensorId;
 use crate::layers::Layer;
-use crate::model::{Golden, Model, check_layer_count};
+use crate::limits::Limits;
+use crate::model::{Golden, Model};
 use crate::quant::Int8;
 use crate::record::{ALIGN, RECORD_BYTES, RecordReader, RecordWriter, Tensors, words};
 use crate::tensor::{Element, TensorType, Values};
@@ -35,7 +36,7 @@ const VERSION: u32 = 2;
 const GUARD_WORDS: usize = 8;
 
 impl<'a> Model<'a> {
-    /// Reads a model file. Weights and golden rows stay in `bytes`, and only those that the
+    /// Reads a model file, within the default [`Limits`]. Weights and golden rows stay in `bytes`, and only those that the
     /// machine cannot read in place are copied: where `bytes` does not start at a multiple of 4,
     /// or the machine is big-endian.
     ///
@@ -48,6 +49,15 @@ impl<'a> Model<'a> {
     /// are no model file; [`ErrorKind::Model`] and [`ErrorKind::Limit`] as a
     /// [`ModelBuilder`](crate::ModelBuilder) gives them.
     pub fn read(bytes: &'a [u8]) -> Result<Self> {
+        Self::read_with(bytes, &Limits::default())
+    }
+
+    /// Reads a model file, as [`Model::read`] does, within these limits.
+    ///
+    /// # Errors
+    /// Those of [`Model::read`]; [`ErrorKind::Limit`] for what exceeds a limit.
+    pub fn read_with(bytes: &'a [u8], limits: &Limits) -> Result<Self> {
+        limits.check_bytes(bytes.len() as u64)?;
         let (header, rest) = guarded(bytes)?;
         let mut header = RecordReader::new(header, Tensors::new(rest));
         for _ in 0..GUARD_WORDS {
@@ -56,7 +66,7 @@ impl<'a> Model<'a> {
         let (layers, golden_rows, name) = (header.length()?, header.length()?, header.length()?);
         let (inputs, outputs) = (header.length()?, header.length()?);
         let mut tensors = header.finish().map_err(|e| e.at("header"))?;
-        check_layer_count(layers)?;
+        limits.check_layers(layers)?;
         let table = tensors.bytes(inputs.checked_mul(RECORD_BYTES)).map_err(|e| e.at("inputs"))?;
         let (layers, mut tensors) = read_layers(layers, tensors)?;
         let words = |tensors: &mut Tensors<'a>, what: &str, count: usize| {
@@ -71,7 +81,8 @@ impl<'a> Model<'a> {
         let bytes = lengths.clone().try_fold(name, usize::checked_add);
         let mut names = Names { rest: tensors.bytes(bytes).map_err(|e| e.at("names"))? };
 
-        let mut graph = Model::graph(names.next(name).map_err(|e| e.at("name"))?);
+        let name = names.next(name).map_err(|e| e.at("name"))?;
+        let mut graph = Model::graph(name).limits(limits);
         let mut lengths = lengths.enumerate();
         let mut next_name = || {
             let (tensor, length) = lengths.next().expect("one for each tensor");

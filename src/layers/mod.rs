@@ -252,6 +252,14 @@ layers! {
 }
 
 impl Layer<'_> {
+    /// Bytes of weights, and of all else that the layer holds as many of as it has rows, columns or
+    /// connections.
+    pub(crate) fn weight_bytes(&self) -> u64 {
+        let mut record = RecordWriter::measuring();
+        self.encode(&mut record);
+        record.bytes()
+    }
+
     /// The same layer, borrowing nothing.
     pub fn into_owned(self) -> Layer<'static> {
         match self {

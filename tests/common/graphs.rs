@@ -13,7 +13,19 @@ use super::random::{random_clamp, random_layer, random_params, random_rows, rand
 /// read by none. Over 200 seeds there is every operation and rule; `tests/graph.rs` checks that.
 pub fn random_graph(seed: u64) -> Model<'static> {
     let rng = &mut Rng::new(seed);
-    let mut graph = Model::graph(format!("graph {seed}"));
+    let model = graph_of(rng, format!("graph {seed}"));
+    let rows = 1 + rng.below(4);
+    let inputs = random_inputs(&model, rows, rng.next());
+    match rng.one_in(2) {
+        // A division may have given what is not golden.
+        true => model.clone().with_golden_all(inputs).unwrap_or(model),
+        false => model,
+    }
+}
+
+/// The same without golden rows.
+pub fn graph_of(rng: &mut Rng, name: String) -> Model<'static> {
+    let mut graph = Model::graph(name);
     let width = random_width(rng);
     let mut tensors = Vec::new();
     for i in 0..rng.below(3) + 1 {
@@ -60,14 +72,7 @@ pub fn random_graph(seed: u64) -> Model<'static> {
         outputs.swap(i, rng.below(i + 1));
     }
     outputs.iter().for_each(|id| graph.output(*id));
-    let model = graph.build().expect("random graphs are sound");
-    let rows = 1 + rng.below(4);
-    let inputs = random_inputs(&model, rows, rng.next());
-    match rng.one_in(2) {
-        // A division may have given what is not golden.
-        true => model.clone().with_golden_all(inputs).unwrap_or(model),
-        false => model,
-    }
+    graph.build().expect("random graphs are sound")
 }
 
 /// A layer, and what it takes, if there is something.

@@ -9,9 +9,10 @@ mod random;
 mod random_float;
 
 pub use forge::seal;
-pub use graphs::{random_graph, random_inputs, run_all};
+pub use graphs::{graph_of, random_graph, random_inputs, run_all};
 pub use random::{
-    AGGREGATES, extreme_input, random_input, random_max_product, random_model, random_params,
+    AGGREGATES, extreme_input, model_of, random_input, random_max_product, random_model,
+    random_params,
 };
 pub use random_float::{
     random_affine, random_float_activation, random_float_dense, random_float_layer,
@@ -28,16 +29,27 @@ pub fn cases() -> u64 {
 }
 
 /// The generator SplitMix64: the same numbers from the same seed, everywhere.
-pub struct Rng(u64);
+pub struct Rng {
+    state: u64,
+    /// What a fuzzer decides: a byte for each number.
+    bytes: std::vec::IntoIter<u8>,
+}
 
 impl Rng {
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self { state: seed, bytes: Vec::new().into_iter() }
+    }
+
+    /// Numbers of which each follows from one of these bytes and its place, so that a change of one
+    /// byte changes one number; when they end, the numbers that zeros give. Lists take a single byte.
+    pub fn of_bytes(bytes: &[u8]) -> Self {
+        Self { state: 0, bytes: Vec::from(bytes).into_iter() }
     }
 
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let byte = self.bytes.next().unwrap_or(0);
+        let mut z = self.state ^ u64::from(byte) << 40;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         z ^ (z >> 31)
@@ -71,6 +83,10 @@ impl Rng {
     }
 
     pub fn vec<T>(&mut self, len: usize, mut of: impl FnMut(&mut Self) -> T) -> Vec<T> {
+        if self.bytes.len() > 0 {
+            // Else the first list of weights would take all bytes.
+            return Self::new(self.next()).vec(len, of);
+        }
         (0..len).map(|_| of(self)).collect()
     }
 }

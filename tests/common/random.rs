@@ -13,12 +13,22 @@ use super::{Rng, random_float_activation, random_float_layer};
 /// every kind of layer and every option occurs; `tests/coverage.rs` checks that.
 pub fn random_model(seed: u64) -> Model<'static> {
     let rng = &mut Rng::new(seed);
+    let model = model_of(rng, format!("random {seed}"));
+    if rng.one_in(2) {
+        return model;
+    }
+    let input = random_input(&model, 1 + rng.below(4), rng.next());
+    model.with_golden(input).expect("finite inputs have outputs")
+}
+
+/// The same without golden rows.
+pub fn model_of(rng: &mut Rng, name: String) -> Model<'static> {
     let width = random_width(rng);
     let input = match rng.one_in(2) {
         true => TensorType::f32(width),
         false => TensorType::int8(width, random_params(rng)),
     };
-    let mut model = Model::builder(format!("random {seed}"), input);
+    let mut model = Model::builder(name, input);
     let mut at = input;
     let mut logarithms = false;
     for _ in 0..rng.below(8) + 1 {
@@ -33,12 +43,7 @@ pub fn random_model(seed: u64) -> Model<'static> {
             break; // no layer takes positions
         }
     }
-    let model = model.build().expect("random models are sound");
-    if rng.one_in(2) {
-        return model;
-    }
-    let input = random_input(&model, 1 + rng.below(4), rng.next());
-    model.with_golden(input).expect("finite inputs have outputs")
+    model.build().expect("random models are sound")
 }
 
 /// Rows that the model takes: for 8-bit inputs any bytes, for real ones numbers of moderate size;

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use ::csv::{ByteRecord, ReaderBuilder, Trim};
 use anyhow::{Context, Result, bail, ensure};
+use signfold::Limits;
 
 /// Bytes in which the first line tells what parts its cells.
 const PEEKED: u64 = 1 << 16;
@@ -20,8 +21,9 @@ pub fn is_named(path: &Path) -> bool {
     is(&unpacked, &["csv", "tsv", "txt"])
 }
 
-/// The number of rows and that of columns, and the numbers.
-pub fn read(mut source: impl Read, most: u64) -> Result<(Vec<usize>, Vec<f64>)> {
+/// The number of rows and that of columns, and the numbers. The source gives no more than `most`
+/// bytes.
+pub fn read(mut source: impl Read, most: u64, limits: &Limits) -> Result<(Vec<usize>, Vec<f64>)> {
     let mut start = Vec::new();
     source.by_ref().take(PEEKED).read_to_end(&mut start).context("cannot read")?;
     let mut text = start.chain(source).take(most.saturating_add(1));
@@ -47,6 +49,9 @@ pub fn read(mut source: impl Read, most: u64) -> Result<(Vec<usize>, Vec<f64>)> 
             "line {line} has {} cells, the lines before it {width}",
             record.len()
         );
+        // A number takes more room than its text.
+        let bytes = 8 * (numbers.len() + width) as u64;
+        limits.check_memory(Some(bytes), "a table's numbers")?;
         for (column, cell) in record.iter().enumerate() {
             let Some(number) = number(cell) else {
                 let cell = String::from_utf8_lossy(&cell[..cell.len().min(40)]).into_owned();
@@ -55,7 +60,10 @@ pub fn read(mut source: impl Read, most: u64) -> Result<(Vec<usize>, Vec<f64>)> 
             numbers.push(number);
         }
     }
-    ensure!(text.limit() > 0, "more than {most} bytes of text");
+    if text.limit() == 0 {
+        limits.check_memory(most.checked_add(1), "text")?;
+        bail!("more than {most} bytes of text");
+    }
     let width = width.context("a table without numbers")?;
     Ok((vec![numbers.len() / width, width], numbers))
 }
@@ -77,7 +85,7 @@ mod tests {
     use super::*;
 
     fn table(text: &str) -> Result<(Vec<usize>, Vec<f64>)> {
-        read(text.as_bytes(), text.len() as u64)
+        read(text.as_bytes(), text.len() as u64, &Limits::default())
     }
 
     #[test]
@@ -115,11 +123,12 @@ mod tests {
 
     #[test]
     fn text_that_does_not_end_is_an_error() {
-        let endless = std::io::repeat(b'1');
-        assert!(read(endless, 1000).unwrap_err().to_string().contains("1000"));
+        let mut endless = std::io::repeat(b'1');
+        let read = |source: &mut dyn Read, most| read(source, most, &Limits::default());
+        assert!(read(&mut endless, 1000).unwrap_err().to_string().contains("1000"));
         let text = "1,2\n3,4\n";
-        assert!(read(text.as_bytes(), 7).is_err());
-        assert!(read(text.as_bytes(), 8).is_ok());
+        assert!(read(&mut text.as_bytes(), 7).is_err());
+        assert!(read(&mut text.as_bytes(), 8).is_ok());
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::io::Read;
 
 use anyhow::{Context, Result, bail, ensure};
+use signfold::Limits;
 
 use super::elements;
 
@@ -13,7 +14,7 @@ pub fn detect(start: &[u8]) -> bool {
 }
 
 /// The lengths of the axes, and the elements: bytes. The source gives no more than `most`.
-pub fn read(mut source: impl Read, most: u64) -> Result<(Vec<usize>, Vec<u8>)> {
+pub fn read(mut source: impl Read, most: u64, limits: &Limits) -> Result<(Vec<usize>, Vec<u8>)> {
     let mut start = [0; 4];
     source.read_exact(&mut start).context("not a whole IDX file")?;
     let [0, 0, kind, axes] = start else {
@@ -27,7 +28,7 @@ pub fn read(mut source: impl Read, most: u64) -> Result<(Vec<usize>, Vec<u8>)> {
     let shape: Vec<usize> = lengths.iter().map(|&n| u32::from_be_bytes(n) as usize).collect();
     let bytes = shape.iter().try_fold(1_u64, |product, &n| product.checked_mul(n as u64));
     let bytes = bytes.with_context(|| format!("an array of shape {shape:?} is too large"))?;
-    let elements = elements(source, &shape, bytes, most)?;
+    let elements = elements(source, &shape, bytes, most, limits)?;
     Ok((shape, elements))
 }
 
@@ -43,7 +44,7 @@ mod tests {
     }
 
     fn read(bytes: &[u8]) -> Result<(Vec<usize>, Vec<u8>)> {
-        super::read(bytes, bytes.len() as u64)
+        super::read(bytes, bytes.len() as u64, &Limits::default())
     }
 
     #[test]

@@ -5,14 +5,13 @@
 //! ```
 //! Memory grows with what a file really holds, never with what its header says.
 
-use std::fs::File;
 use std::io::{BufReader, Cursor, Read, Seek};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use flate2::read::GzDecoder;
 use signfold::quant::{Int8, QuantParams};
-use signfold::{Element, Model, TensorId, TensorType, Values};
+use signfold::{Element, Limits, Model, TensorId, TensorType, Values};
 
 use crate::{batch, data};
 use npy::Dtype;
@@ -22,9 +21,6 @@ pub mod npy;
 mod csv;
 mod idx;
 mod npz;
-
-/// Bytes that a packed array may unpack to: a few megabytes can hold very many zeros.
-const MAX_UNPACKED: u64 = 8 << 30;
 
 /// How elements lie in an array, and what they mean.
 #[derive(Clone, Copy)]
@@ -86,43 +82,53 @@ impl Array {
     pub fn load(path: &Path, scale: f32) -> Result<Self> {
         let (file, member) = npz::split(path);
         let (file, len) = data::open(file)?;
-        let array = Self::from_file(file, len, member, Kind { scale, text: csv::is_named(path) });
+        let kind = Kind { scale, text: csv::is_named(path), limits: Limits::default() };
+        let array = Self::read(BufReader::new(file), len, member, &kind);
         array.with_context(|| path.display().to_string())
     }
 
     /// Reads the bytes of a `.npy` file.
     pub fn from_npy(file: &[u8]) -> Result<Self> {
-        Self::from_source(file, file.len() as u64, Kind { scale: 1.0, text: false })
+        let kind = Kind { scale: 1.0, text: false, limits: Limits::default() };
+        Self::from_source(file, file.len() as u64, &kind)
     }
 
-    fn from_file(file: File, len: u64, member: Option<&str>, kind: Kind) -> Result<Self> {
-        let mut file = BufReader::new(file);
+    /// Reads a file of `len` bytes; of an archive the array `member`, or its only one.
+    pub fn read(
+        mut file: impl Read + Seek,
+        len: u64,
+        member: Option<&str>,
+        kind: &Kind,
+    ) -> Result<Self> {
+        kind.limits.check_bytes(len)?;
         let start = start(&mut file)?;
         file.rewind()?;
+        // A few megabytes can unpack to very many zeros.
+        let unpacked = kind.limits.memory;
         if npz::detect(&start) || member.is_some() {
-            let kind = Kind { text: false, ..kind };
-            npz::read(file, member, |source| Self::from_source(source, MAX_UNPACKED, kind))
+            let kind = Kind { text: false, ..*kind };
+            npz::read(file, member, |source| Self::from_source(source, unpacked, &kind))
         } else if start.starts_with(&[0x1f, 0x8b]) {
-            Self::from_source(GzDecoder::new(file), MAX_UNPACKED, kind)
+            Self::from_source(GzDecoder::new(file), unpacked, kind)
         } else {
             Self::from_source(file, len, kind)
         }
     }
 
     /// Reads from a source that gives no more than `most` bytes.
-    fn from_source(mut source: impl Read, most: u64, kind: Kind) -> Result<Self> {
+    fn from_source(mut source: impl Read, most: u64, kind: &Kind) -> Result<Self> {
         let start = start(&mut source)?;
         let mut source = start.chain(source);
         if npy::detect(&start) {
             let npy::Header { dtype, shape, bytes, .. } = npy::Header::read(&mut source)?;
-            let bytes = elements(source, &shape, bytes, most)?;
+            let bytes = elements(source, &shape, bytes, most, &kind.limits)?;
             Ok(Self { shape, encoding: Encoding { dtype, scale: None }, bytes })
         } else if idx::detect(&start) {
-            let (shape, bytes) = idx::read(source, most)?;
+            let (shape, bytes) = idx::read(source, most, &kind.limits)?;
             let encoding = Encoding { dtype: Dtype::U8, scale: Some(kind.scale) };
             Ok(Self { shape, encoding, bytes })
         } else if kind.text {
-            let (shape, numbers) = csv::read(source, most)?;
+            let (shape, numbers) = csv::read(source, most, &kind.limits)?;
             let bytes = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
             Ok(Self { shape, encoding: Encoding { dtype: Dtype::F64, scale: None }, bytes })
         } else {
@@ -204,11 +210,13 @@ impl Stream {
 
 /// What the bytes of a file do not tell.
 #[derive(Clone, Copy)]
-struct Kind {
+pub struct Kind {
     /// What to multiply pixels with.
-    scale: f32,
+    pub scale: f32,
     /// Whether it may be text.
-    text: bool,
+    pub text: bool,
+    /// How large it may be, and what it unpacks to: [`Limits::bytes`] and [`Limits::memory`].
+    pub limits: Limits,
 }
 
 /// The bytes that tell a format; fewer if there are no more.
@@ -219,8 +227,15 @@ fn start(source: &mut impl Read) -> Result<Vec<u8>> {
 }
 
 /// The elements of an array of this shape, so many `bytes`, and no byte more.
-fn elements(source: impl Read, shape: &[usize], bytes: u64, most: u64) -> Result<Vec<u8>> {
-    ensure!(bytes <= most, "shape {shape:?} takes {bytes} bytes, more than {most}");
+fn elements(
+    source: impl Read,
+    shape: &[usize],
+    bytes: u64,
+    most: u64,
+    limits: &Limits,
+) -> Result<Vec<u8>> {
+    limits.check_memory(Some(bytes), &format!("an array of shape {shape:?}"))?;
+    ensure!(bytes <= most, "shape {shape:?} takes {bytes} bytes, more than the file's {most}");
     // One more than there should be, to notice data that do not end.
     let mut elements = Vec::new();
     source.take(bytes + 1).read_to_end(&mut elements).context("cannot read the elements")?;
@@ -354,7 +369,35 @@ mod tests {
         }
         for shape in [&[1 << 40][..], &[1 << 20, 1 << 20]] {
             let error = format!("{:#}", load(&gz(&npy(shape, &[])), "x", None).err().unwrap());
-            assert!(error.contains("more than"), "{error}");
+            assert!(error.contains("limit on memory is"), "{error}");
+        }
+    }
+
+    /// Writes the files that fuzzing starts from: see `fuzz/fuzz_targets/read_arrays.rs` for the
+    /// first byte.
+    #[test]
+    #[ignore = "writes to the source tree"]
+    fn write_seeds() {
+        let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/read_arrays");
+        std::fs::create_dir_all(&folder).unwrap();
+        let array = npy(&[2, 3], &[1, 2, 3, 4, 5, 6]);
+        let mut reals = npy::header(Dtype::F32, &[2, 2]);
+        reals.extend([1.5_f32, -2.0, 0.25, 3.0].iter().flat_map(|x| x.to_le_bytes()));
+        let archive = npz(&[("a.npy", &array), ("b.npy", &reals)]);
+        let text = b"# a table\nx;y\n1;2.5\n-3;4e2\n";
+        for (name, how, file) in [
+            ("bytes.npy", 0, array.clone()),
+            ("reals.npy", 0, reals.clone()),
+            ("bytes.npy.gz", 0, gz(&array)),
+            ("labels.idx", 0, IDX.to_vec()),
+            ("labels.idx.gz", 0, gz(&IDX)),
+            ("table.csv", 1, text.to_vec()),
+            ("table.csv.gz", 1, gz(text)),
+            ("two.npz", 2, archive),
+            ("one.npz", 0, npz(&[("x.npy", &reals)])),
+            ("deflated.npz", 2, npz(&[("b", b"1"), ("a.npy", &array)])),
+        ] {
+            std::fs::write(folder.join(name), [&[how], &file[..]].concat()).unwrap();
         }
     }
 }

@@ -15,7 +15,6 @@ use super::tensor::{element_bytes, type_name};
 /// Where elements outside the file may be read from.
 pub(super) struct External<'a> {
     folder: Option<&'a Path>,
-    budget: Budget,
     /// Bytes of each file that no tensor has taken. Tensors that share bytes would let a small file
     /// fill the memory.
     left: HashMap<PathBuf, u64>,
@@ -23,18 +22,24 @@ pub(super) struct External<'a> {
 
 impl<'a> External<'a> {
     pub fn new(folder: Option<&'a Path>) -> Self {
-        Self { folder, budget: Budget::new(), left: HashMap::new() }
+        Self { folder, left: HashMap::new() }
     }
 
     /// The bytes of a tensor with that many elements of type `kind`.
-    pub fn read(&mut self, entries: &[Bytes], elements: usize, kind: i32) -> Result<Bytes> {
+    pub fn read(
+        &mut self,
+        entries: &[Bytes],
+        elements: usize,
+        kind: i32,
+        budget: &mut Budget,
+    ) -> Result<Bytes> {
         let Some(folder) = self.folder else {
             let message = "its elements lie in another file, and no folder was allowed for that";
             return Err(Error::new(ErrorKind::Unsupported, message));
         };
         let (mut location, mut offset, mut length) = (None, 0, None);
         for entry in entries {
-            let Entry { key, value } = self.budget.decode(entry.clone(), "external data")?;
+            let Entry { key, value } = budget.decode(entry.clone(), "external data")?;
             match &key[..] {
                 "location" => location = Some(value),
                 "offset" => offset = number(&key, &value)?,
@@ -55,8 +60,11 @@ impl<'a> External<'a> {
             let message = format!("{found} bytes of external data, expected {expected}");
             return Err(Error::new(ErrorKind::Format, message));
         }
-        self.bytes(&inside(folder, &location)?, offset, expected)
-            .map_err(|e| e.at(format!("file {location:?}")))
+        let mut bytes = || {
+            budget.file(expected)?;
+            self.bytes(&inside(folder, &location)?, offset, expected)
+        };
+        bytes().map_err(|e| e.at(format!("file {location:?}")))
     }
 
     fn bytes(&mut self, path: &Path, offset: u64, length: u64) -> Result<Bytes> {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::iter;
 
 use half::{bf16, f16};
-use signfold::{Error, ErrorKind, Result};
+use signfold::{Error, ErrorKind, Limits, Result};
 
 use super::dims::{
     axes, broadcast, broadcast_tables, known, offsets, part_of_shape, permutation, position,
@@ -18,19 +18,27 @@ use super::tensor::{Data, Tensor, cost, elements, type_name, types};
 
 /// How many elements may be copied from constants, so that no file makes much more of itself than
 /// it is long.
-pub(super) struct Copies(usize);
+pub(super) struct Copies {
+    left: usize,
+    /// Bytes of what was copied, at most.
+    bytes: u64,
+    limits: Limits,
+}
 
 impl Copies {
     /// Sixteen times what the constants hold, and some for small ones.
-    pub fn of(constants: &HashMap<String, Tensor>) -> Self {
+    pub fn of(constants: &HashMap<String, Tensor>, limits: &Limits) -> Self {
         let decoded = |t: &&Tensor| !matches!(t.data, Data::Other(_));
         let elements: usize = constants.values().filter(decoded).map(Tensor::len).sum();
-        Self(elements.saturating_mul(16).saturating_add(1 << 20))
+        let left = elements.saturating_mul(16).saturating_add(1 << 20);
+        Self { left, bytes: 0, limits: *limits }
     }
 
     /// Counts elements that are about to be copied.
     pub fn spend(&mut self, elements: usize) -> Result<()> {
-        self.0 = self.0.checked_sub(elements).ok_or_else(|| {
+        self.bytes = self.bytes.saturating_add(8 * elements as u64);
+        self.limits.check_memory(Some(self.bytes), "copies of constants, with those before")?;
+        self.left = self.left.checked_sub(elements).ok_or_else(|| {
             let message = "what is made of its constants is many times what the file holds";
             Error::new(ErrorKind::Limit, message)
         })?;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use prost::bytes::Bytes;
-use signfold::{Error, ErrorKind, Result};
+use signfold::{Error, ErrorKind, Limits, Result};
 
 use super::external::External;
 use super::node::{Attribute, Node};
@@ -49,8 +49,9 @@ pub(super) struct Uses {
 
 impl Graph {
     /// Decodes and checks a file. `folder` may hold further data of it.
-    pub fn read(bytes: &[u8], folder: Option<&Path>) -> Result<Self> {
-        let mut reader = Reader { budget: Budget::new(), external: External::new(folder) };
+    pub fn read(bytes: &[u8], folder: Option<&Path>, limits: &Limits) -> Result<Self> {
+        let mut reader = Reader { budget: Budget::new(limits), external: External::new(folder) };
+        reader.budget.file(bytes.len() as u64)?;
         reader.model(Bytes::copy_from_slice(bytes))
     }
 
@@ -203,7 +204,7 @@ impl Reader<'_> {
     fn initializer(&mut self, bytes: Bytes) -> Result<(String, Tensor)> {
         let tensor: proto::Tensor = self.budget.decode(bytes, "an initializer")?;
         let name = tensor.name.clone();
-        let read = Tensor::read(tensor, &mut self.external);
+        let read = Tensor::read(tensor, &mut self.external, &mut self.budget);
         Ok((name.clone(), read.map_err(|e| e.at(format!("initializer {name:?}")))?))
     }
 

@@ -12,6 +12,7 @@ use signfold::{
     Error, ErrorKind, GraphBuilder, MAX_NAME_BYTES, Model, Result, TensorId, TensorType,
 };
 
+use super::OnnxOptions;
 use super::dims;
 use super::fold::{self, Copies};
 use super::graph::{Graph, Input, Uses};
@@ -136,7 +137,8 @@ pub(super) struct Lowering<'g> {
 }
 
 /// Makes a model of a graph.
-pub(super) fn lower(mut graph: Graph, copies: Copies, rounding: Rounding) -> Result<Imported> {
+pub(super) fn lower(mut graph: Graph, copies: Copies, options: &OnnxOptions) -> Result<Imported> {
+    let name = clip(&graph.name, MAX_NAME_BYTES).to_owned();
     let uses = graph.uses();
     let constants = std::mem::take(&mut graph.constants);
     let mut lowering = Lowering {
@@ -144,10 +146,10 @@ pub(super) fn lower(mut graph: Graph, copies: Copies, rounding: Rounding) -> Res
         uses,
         copies,
         values: HashMap::new(),
-        builder: Model::graph(clip(&graph.name, MAX_NAME_BYTES).to_owned()),
+        builder: Model::graph(name).limits(&options.limits),
         absorbed: HashSet::new(),
         notes: Vec::new(),
-        rounding,
+        rounding: options.rounding,
     };
     for (name, tensor) in constants {
         lowering.values.insert(name, Value::Constant(Rc::new(tensor)));

@@ -22,8 +22,8 @@ mod tensor;
 
 use std::path::PathBuf;
 
-use signfold::Result;
 use signfold::quant::Rounding;
+use signfold::{Limits, Result};
 
 use self::graph::Graph;
 use crate::Imported;
@@ -38,6 +38,8 @@ pub struct OnnxOptions {
     /// Runtime computes, [`Rounding::OnnxReference`] what the standard's reference evaluator does.
     /// Dense layers between DequantizeLinear and QuantizeLinear are the same in both.
     pub rounding: Rounding,
+    /// How large the file, what is read with it, and the model may be.
+    pub limits: Limits,
 }
 
 /// Makes a model of an ONNX file. Float networks give float layers, quantized ones layers of 8-bit
@@ -46,14 +48,15 @@ pub struct OnnxOptions {
 /// # Errors
 /// [`ErrorKind::Format`](signfold::ErrorKind::Format) if the bytes are not a whole ONNX file,
 /// [`Unsupported`](signfold::ErrorKind::Unsupported) for operators, attributes and versions that are
-/// not known, [`Model`](signfold::ErrorKind::Model) where the network contradicts itself. The node
-/// is named, with its operator and version.
+/// not known, [`Model`](signfold::ErrorKind::Model) where the network contradicts itself,
+/// [`Limit`](signfold::ErrorKind::Limit) for what exceeds a limit. The node is named, with its operator and version.
 pub fn read(bytes: &[u8], options: &OnnxOptions) -> Result<Imported> {
-    let mut graph = Graph::read(bytes, options.external_data.as_deref())?;
+    let limits = &options.limits;
+    let mut graph = Graph::read(bytes, options.external_data.as_deref(), limits)?;
     graph.drop_unused();
-    let mut copies = fold::Copies::of(&graph.constants);
+    let mut copies = fold::Copies::of(&graph.constants, limits);
     fold::fold(&mut graph, &mut copies)?;
     idioms::recognize(&mut graph);
     graph.drop_unused();
-    lower::lower(graph, copies, options.rounding)
+    lower::lower(graph, copies, options)
 }

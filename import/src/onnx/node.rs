@@ -155,7 +155,7 @@ impl Attribute {
             4 => {
                 let tensor = budget.decode(attribute.tensor, "a tensor")?;
                 // Writers move only initializers to other files.
-                Self::Tensor(Tensor::read(tensor, &mut External::new(None))?)
+                Self::Tensor(Tensor::read(tensor, &mut External::new(None), budget)?)
             }
             5 | 10 => Self::Other("a graph"),
             6 => Self::Floats(attribute.floats),

@@ -7,7 +7,7 @@
 use prost::Message;
 use prost::bytes::{Buf, Bytes};
 use prost::encoding::{DecodeContext, WireType, decode_key, skip_field};
-use signfold::{Error, ErrorKind, Result};
+use signfold::{Error, ErrorKind, Limits, Result};
 
 /// The file.
 #[derive(Clone, PartialEq, Message)]
@@ -169,12 +169,30 @@ pub(super) struct Dim {
 /// Fields that all messages of a file may have together.
 const MAX_FIELDS: usize = 1 << 20;
 
-/// How many fields may still be decoded.
-pub(super) struct Budget(usize);
+/// What a file may still take: fields to decode, bytes of files, bytes of constants.
+pub(super) struct Budget {
+    fields: usize,
+    /// Bytes of the file, and of those that it has been read with.
+    files: u64,
+    constants: u64,
+    limits: Limits,
+}
 
 impl Budget {
-    pub fn new() -> Self {
-        Self(MAX_FIELDS)
+    pub fn new(limits: &Limits) -> Self {
+        Self { fields: MAX_FIELDS, files: 0, constants: 0, limits: *limits }
+    }
+
+    /// Counts bytes of a file that are about to be read.
+    pub fn file(&mut self, bytes: u64) -> Result<()> {
+        self.files = self.files.saturating_add(bytes);
+        self.limits.check_bytes(self.files)
+    }
+
+    /// Counts bytes of constants that are about to be decoded.
+    pub fn constant(&mut self, bytes: u64) -> Result<()> {
+        self.constants = self.constants.saturating_add(bytes);
+        self.limits.check_memory(Some(self.constants), "constants, with those before")
     }
 
     /// Decodes a message, if its fields are within the budget.
@@ -188,7 +206,7 @@ impl Budget {
                 return Err(Error::new(ErrorKind::Format, message));
             }
             skip_field(wire, field, &mut rest, DecodeContext::default()).map_err(broken)?;
-            self.0 = self.0.checked_sub(1).ok_or_else(|| {
+            self.fields = self.fields.checked_sub(1).ok_or_else(|| {
                 let message = format!("more than {MAX_FIELDS} fields of messages");
                 Error::new(ErrorKind::Limit, message)
             })?;

@@ -5,7 +5,7 @@ use prost::bytes::Bytes;
 use signfold::{Error, ErrorKind, Result};
 
 use super::external::External;
-use super::proto;
+use super::proto::{self, Budget};
 
 /// Dimensions that a tensor may have at most.
 pub(super) const MAX_RANK: usize = 8;
@@ -107,15 +107,23 @@ impl Tensor {
     }
 
     /// Decodes a tensor; its elements may lie in a file of `external`.
-    pub fn read(tensor: proto::Tensor, external: &mut External<'_>) -> Result<Self> {
+    pub fn read(
+        tensor: proto::Tensor,
+        external: &mut External<'_>,
+        budget: &mut Budget,
+    ) -> Result<Self> {
         if tensor.segment.is_some() {
             return Err(Error::new(ErrorKind::Unsupported, "a segment of a tensor"));
         }
         let shape = shape(&tensor.dims)?;
         let elements = elements(&shape)?;
+        budget.constant(elements as u64 * decoded_bytes(tensor.data_type.into()))?;
         let raw = match tensor.data_location {
             0 => tensor.raw_data.clone(),
-            1 => Some(external.read(&tensor.external_data, elements, tensor.data_type)?),
+            1 => {
+                let (entries, kind) = (&tensor.external_data, tensor.data_type);
+                Some(external.read(entries, elements, kind, budget)?)
+            }
             other => {
                 let message = format!("data location {other}, neither here (0) nor external (1)");
                 return Err(Error::new(ErrorKind::Format, message));
@@ -231,6 +239,16 @@ pub(super) fn element_bytes(kind: i64) -> Option<usize> {
         types::DOUBLE | types::INT64 => 8,
         _ => return None,
     })
+}
+
+/// Bytes of an element of this type in [`Data`].
+fn decoded_bytes(kind: i64) -> u64 {
+    match kind {
+        types::INT8 | types::UINT8 | types::BOOL => 1,
+        types::INT64 => 8,
+        _ if types::is_float(kind) || kind == types::INT32 => 4,
+        _ => 0, // left in the file
+    }
 }
 
 /// How many elements a shape has, within the limit.

@@ -47,6 +47,10 @@ impl<'f> Lowering<'f, '_> {
                 let message = format!("{bytes} bytes are not {:?} of {}", of.shape, of.element);
                 return Err(Error::new(ErrorKind::Format, message));
             }
+            // As real numbers, at worst.
+            self.decoded = self.decoded.saturating_add(4 * values.len() as u64);
+            let what = "constants, with those before";
+            self.options.limits.check_memory(Some(self.decoded), what)?;
             self.budget = self.budget.checked_sub(data.len()).ok_or_else(|| {
                 let message = "constants are used more often than in a file of this size";
                 Error::new(ErrorKind::Limit, message)

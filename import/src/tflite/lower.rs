@@ -27,6 +27,8 @@ pub(super) struct Lowering<'f, 'a> {
     rows: usize,
     /// Bytes of constants that may still be read: layers may share some, but not without end.
     pub budget: usize,
+    /// Bytes that constants have taken, decoded.
+    pub decoded: u64,
 }
 
 pub(super) fn lower(file: &File<'_>, bytes: usize, options: &TfLiteOptions) -> Result<Imported> {
@@ -34,11 +36,12 @@ pub(super) fn lower(file: &File<'_>, bytes: usize, options: &TfLiteOptions) -> R
     let mut lowering = Lowering {
         options,
         notes: Vec::new(),
-        graph: Model::graph(short(file.name)),
+        graph: Model::graph(short(file.name)).limits(&options.limits),
         ids: vec![None; file.tensors.len()],
         dequantized: vec![None; file.tensors.len()],
         rows: rows(file, &needed),
         budget: bytes.saturating_mul(4),
+        decoded: 0,
         file,
     };
     lowering.inputs()?;

@@ -16,8 +16,8 @@ mod operators;
 mod schema;
 mod tables;
 
-use signfold::Result;
 use signfold::quant::Rounding;
+use signfold::{Limits, Result};
 
 use crate::Imported;
 
@@ -33,11 +33,13 @@ pub struct TfLiteOptions {
     /// | [`Rounding::Nearest`] | LiteRT as it comes, by XNNPACK: dense layers, not `ADD` and others |
     /// | [`Rounding::TfLiteSingleRounding`] | builds with `TFLITE_SINGLE_ROUNDING` |
     pub rounding: Rounding,
+    /// How large the file and the model may be.
+    pub limits: Limits,
 }
 
 impl Default for TfLiteOptions {
     fn default() -> Self {
-        Self { rounding: Rounding::TfLite }
+        Self { rounding: Rounding::TfLite, limits: Limits::default() }
     }
 }
 
@@ -50,6 +52,9 @@ impl Default for TfLiteOptions {
 /// [`ErrorKind::Model`](signfold::ErrorKind::Model) if the network contradicts itself. Operator and
 /// tensor are named, with what was expected and what was found.
 pub fn read(bytes: &[u8], options: &TfLiteOptions) -> Result<Imported> {
-    let read = || lower::lower(&schema::File::read(bytes)?, bytes.len(), options);
+    let read = || {
+        options.limits.check_bytes(bytes.len() as u64)?;
+        lower::lower(&schema::File::read(bytes)?, bytes.len(), options)
+    };
     read().map_err(|e| e.at("tflite"))
 }

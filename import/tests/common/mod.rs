@@ -13,6 +13,7 @@ use signfold_import::{
 };
 
 /// A tensor for [`file`].
+#[derive(Clone)]
 pub struct Tensor {
     pub name: &'static str,
     pub dtype: Dtype,

@@ -52,7 +52,8 @@ fn answers_are_the_interpreters() {
         for (rounding, rule) in
             [(Rounding::TfLite, "tflite"), (Rounding::TfLiteReference, "tflite-reference")]
         {
-            let model = read(&file, &TfLiteOptions { rounding }).unwrap().model;
+            let model =
+                read(&file, &TfLiteOptions { rounding, ..TfLiteOptions::default() }).unwrap().model;
             kinds.extend(model.nodes().map(|node| node.layer.name()));
             let input = input(name);
             let bytes = |values: &Values<'_>| match values {

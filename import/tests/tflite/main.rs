@@ -75,7 +75,7 @@ fn a_layer_of_integers() {
 fn the_rule_is_the_one_asked_for() {
     // 2 of 4 quarters: half a step, and the same below 0.
     let row = |rounding, x: i8| {
-        let options = TfLiteOptions { rounding };
+        let options = TfLiteOptions { rounding, ..TfLiteOptions::default() };
         let mut file = tiny();
         file.tensors[1].data = vec![1, 0, 0, 1, 0, 0];
         file.tensors[2].data = le(&[0, 4], i32::to_le_bytes);

@@ -245,6 +245,10 @@ impl Step for PairStep {
         self.width
     }
 
+    fn held_bytes(&self) -> usize {
+        self.table.len()
+    }
+
     fn run(&self, inputs: &[Rows<'_>], mut output: RowsMut<'_>, _: &mut PerRow) -> Result<()> {
         let table: &[u8; 1 << 16] = self.table[..].try_into().expect("an entry for each pair");
         let rows = inputs[0].iter::<u8>(self.width).zip(inputs[1].iter::<u8>(self.width));

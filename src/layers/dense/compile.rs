@@ -16,7 +16,7 @@ use crate::layers::edges::expect_int8;
 use crate::layers::{DenseInput, Place};
 use crate::pack::PackedMatrix;
 use crate::quant::QuantParams;
-use crate::step::{Form, Own, PerRow, Rows, RowsMut, SplitStep, Step, crowded};
+use crate::step::{BYTES_PER_OUTPUT, Form, Own, PerRow, Rows, RowsMut, SplitStep, Step, crowded};
 
 impl Dense<'_> {
     /// Adds the layer's steps.
@@ -180,6 +180,10 @@ impl Step for DenseStep {
 
     fn weight_bytes(&self) -> usize {
         self.matrix.bytes()
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.weight_bytes() + BYTES_PER_OUTPUT * self.matrix.padded_outputs()
     }
 
     fn split(&self) -> Option<&dyn SplitStep> {

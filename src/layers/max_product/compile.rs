@@ -16,7 +16,9 @@ use crate::kernels::max::{
 use crate::layers::channels::steps::{DynamicQuantizeStep, StepOutput};
 use crate::layers::edges::expect_int8;
 use crate::layers::{DenseInput, EarlyExit, Place};
-use crate::step::{Form, Own, PerRow, ProductKind, Rows, RowsMut, SplitStep, Step};
+use crate::step::{
+    BYTES_PER_OUTPUT, Form, Own, PerRow, ProductKind, Rows, RowsMut, SplitStep, Step,
+};
 
 impl MaxProduct<'_> {
     /// Adds the layer's steps.
@@ -183,6 +185,10 @@ impl Step for MaxStep {
             Source::All { packed, .. } => packed.bytes(),
             Source::Pruned { connections, .. } => connections.bytes(),
         }
+    }
+
+    fn held_bytes(&self) -> usize {
+        self.weight_bytes() + BYTES_PER_OUTPUT * self.outputs
     }
 
     fn split(&self) -> Option<&dyn SplitStep> {
