@@ -7,7 +7,13 @@
 //! Without it a kernel is there if the program is compiled for CPUs that have all it needs
 //! (`-C target-feature=+avx2`, `-C target-cpu=...`), and the portable one always.
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+mod aarch64;
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little"),
+    target_arch = "wasm32"
+))]
 mod bits;
 #[cfg(test)]
 mod check;
@@ -17,7 +23,11 @@ pub(crate) mod float;
 pub(crate) mod map;
 pub(crate) mod max;
 pub(crate) mod pack;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
+#[cfg(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little"),
+    target_arch = "wasm32"
+))]
 mod pair;
 mod peak;
 mod portable;
@@ -34,6 +44,8 @@ use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+use aarch64::has;
 use trial::Trial;
 use vector::{Broadcast, Direct, Op, Product, Vector};
 pub(crate) use vector::{Narrow, Table};
@@ -176,7 +188,9 @@ pub(crate) struct Loops {
 static KERNELS: &[Kernel] = &[
     #[cfg(target_arch = "x86_64")]
     on_trial(
-        with_unit::<x86_64::avx512vnni::Offset, x86_64::amx::Amx>("x86_64-amx-offset"),
+        with_unit::<x86_64::avx512vnni::Offset, x86_64::amx::Amx>(
+            one::<x86_64::avx512vnni::Offset>("x86_64-amx-offset"),
+        ),
         &x86_64::amx::TRIAL,
     ),
     #[cfg(target_arch = "x86_64")]
@@ -196,6 +210,15 @@ static KERNELS: &[Kernel] = &[
     two::<x86_64::avx2::PositiveInputs, x86_64::avx2::Positive>("x86_64-avx2-positive"),
     #[cfg(target_arch = "x86_64")]
     two::<x86_64::sse41::PositiveInputs, x86_64::sse41::Positive>("x86_64-sse41-positive"),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    with_unit::<aarch64::dotprod::ByElement, aarch64::i8mm::I8mm>(two::<
+        aarch64::dotprod::ByElement,
+        aarch64::dotprod::ByVector,
+    >("aarch64-i8mm-native")),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    two::<aarch64::dotprod::ByElement, aarch64::dotprod::ByVector>("aarch64-dotprod-native"),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
+    one::<aarch64::neon::Native>("aarch64-neon-native"),
     one::<portable::Native>("portable"),
 ];
 
@@ -323,16 +346,16 @@ const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) ->
     }
 }
 
-/// A kernel that multiplies whole blocks with a matrix unit.
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-const fn with_unit<P: Broadcast + Direct, M: sum::MatrixUnit<P>>(name: &'static str) -> Kernel {
+/// A kernel of the product `P` that multiplies whole blocks with a matrix unit.
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
+const fn with_unit<P: Broadcast, M: sum::MatrixUnit<P>>(kernel: Kernel) -> Kernel {
     Kernel {
         rows: M::ROWS,
         inputs: M::INPUTS,
         needs: M::NEEDS,
         sum_by_outputs: sum::by_blocks::<P, M>,
         peak: sum::unit_peak::<P, M>,
-        ..one::<P>(name)
+        ..kernel
     }
 }
 
@@ -461,7 +484,7 @@ fn has_all(features: &[&str]) -> bool {
 }
 
 /// Where no kernel needs a feature.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
 fn has(_: &str) -> bool {
     false
 }

@@ -9,7 +9,7 @@ mod by_inputs;
 mod by_outputs;
 mod finish;
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
 pub(super) use by_blocks::{MatrixUnit, by_blocks, unit_peak};
 pub(super) use by_inputs::{by_inputs, chunk_start};
 pub(super) use by_outputs::by_outputs;
