@@ -7,7 +7,11 @@
 //! Without it a kernel is there if the program is compiled for CPUs that have all it needs
 //! (`-C target-feature=+avx2`, `-C target-cpu=...`), and the portable one always.
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 mod bits;
 #[cfg(test)]
 mod check;
@@ -17,7 +21,11 @@ pub(crate) mod float;
 pub(crate) mod map;
 pub(crate) mod max;
 pub(crate) mod pack;
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64", target_arch = "wasm32"))]
+#[cfg(any(
+    target_arch = "x86_64",
+    target_arch = "aarch64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+))]
 mod pair;
 mod peak;
 mod portable;
@@ -27,6 +35,8 @@ mod rows;
 pub(crate) mod sum;
 mod trial;
 mod vector;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -37,6 +47,8 @@ use core::ops::Range;
 use trial::Trial;
 use vector::{Broadcast, Direct, Op, Product, Vector};
 pub(crate) use vector::{Narrow, Table};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use wasm32::has;
 #[cfg(target_arch = "x86_64")]
 use x86_64::has;
 
@@ -196,6 +208,8 @@ static KERNELS: &[Kernel] = &[
     two::<x86_64::avx2::PositiveInputs, x86_64::avx2::Positive>("x86_64-avx2-positive"),
     #[cfg(target_arch = "x86_64")]
     two::<x86_64::sse41::PositiveInputs, x86_64::sse41::Positive>("x86_64-sse41-positive"),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    one::<wasm32::simd128::Native>("wasm32-simd128-native"),
     one::<portable::Native>("portable"),
 ];
 
@@ -461,7 +475,7 @@ fn has_all(features: &[&str]) -> bool {
 }
 
 /// Where no kernel needs a feature.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(target_arch = "x86_64", all(target_arch = "wasm32", target_feature = "simd128"))))]
 fn has(_: &str) -> bool {
     false
 }
