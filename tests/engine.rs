@@ -52,6 +52,29 @@ fn random_models_equal_the_reference() {
     }
 }
 
+/// The golden rows of the networks that come with the crate: what is read from a file, on any machine.
+#[test]
+fn shipped_models_give_their_golden_rows() {
+    let mut count = 0;
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/models");
+    let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in paths.filter(|path| path.extension().is_some_and(|e| e == "sfold")) {
+        let file = std::fs::read(&path).unwrap();
+        let model = Model::read(&file).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        let golden = model.golden().expect("golden rows");
+        let expected = bits(&golden.outputs[0]);
+        for kernel in kernels::available() {
+            let engine = Engine::with_kernel(&model, kernel.name()).expect("it is available");
+            let output = run(&engine, &golden.inputs[0], &mut engine.scratch()).expect("no NaN");
+            let what = format!("{}, {}", path.display(), kernel.name());
+            assert_same(&bits(&output), &expected, &what);
+            assert_eq!(output.digest(), golden.digest(), "{what}");
+        }
+        count += 1;
+    }
+    assert!(count >= 6, "{count} models");
+}
+
 /// More rows than go through the steps together.
 #[test]
 fn batches_longer_than_a_chunk_equal_the_reference() {

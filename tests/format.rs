@@ -83,31 +83,33 @@ fn weights_stay_where_they_are() {
         let inside = |start: *const u8| range.contains(&start);
         let model = Model::read(file.bytes()).unwrap();
         assert!(inside(model.name().as_ptr()));
+        // Words are copied where the machine has another byte order.
+        let borrowed = |at| cfg!(target_endian = "big") || inside(at);
         for (layer, ..) in model.layers() {
             let (scales, bias) = match layer {
                 Layer::Dense(dense) => {
                     let (weights, zero_points) = (dense.weights(), dense.zero_points());
                     assert!(inside(weights.as_ptr().cast()));
-                    assert!(zero_points.is_empty() || inside(zero_points.as_ptr().cast()));
+                    assert!(zero_points.is_empty() || borrowed(zero_points.as_ptr().cast()));
                     (dense.scales(), dense.bias_values())
                 }
                 Layer::MaxProduct(layer) => (layer.scales(), layer.bias_values()),
                 _ => continue,
             };
-            assert!(inside(scales.as_ptr().cast()));
+            assert!(borrowed(scales.as_ptr().cast()));
             assert!(match bias {
                 Bias::None => true,
-                Bias::I32(bias) => inside(bias.as_ptr().cast()),
-                Bias::F32(bias) => inside(bias.as_ptr().cast()),
+                Bias::I32(bias) => borrowed(bias.as_ptr().cast()),
+                Bias::F32(bias) => borrowed(bias.as_ptr().cast()),
             });
         }
         let golden = model.golden();
         for values in golden.iter().flat_map(|golden| [&golden.inputs[0], &golden.outputs[0]]) {
             assert!(match values {
-                Values::F32(values) => inside(values.as_ptr().cast()),
+                Values::F32(values) => borrowed(values.as_ptr().cast()),
                 Values::I8(values) => inside(values.as_ptr().cast()),
                 Values::U8(values) => inside(values.as_ptr()),
-                Values::U32(values) => inside(values.as_ptr().cast()),
+                Values::U32(values) => borrowed(values.as_ptr().cast()),
                 other => panic!("unknown values {other:?}"),
             });
         }

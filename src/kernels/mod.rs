@@ -12,7 +12,7 @@ mod aarch64;
 #[cfg(any(
     target_arch = "x86_64",
     all(target_arch = "aarch64", target_endian = "little"),
-    target_arch = "wasm32"
+    all(target_arch = "wasm32", target_feature = "simd128")
 ))]
 mod bits;
 #[cfg(test)]
@@ -26,7 +26,7 @@ pub(crate) mod pack;
 #[cfg(any(
     target_arch = "x86_64",
     all(target_arch = "aarch64", target_endian = "little"),
-    target_arch = "wasm32"
+    all(target_arch = "wasm32", target_feature = "simd128")
 ))]
 mod pair;
 mod peak;
@@ -37,6 +37,8 @@ mod rows;
 pub(crate) mod sum;
 mod trial;
 mod vector;
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod wasm32;
 #[cfg(target_arch = "x86_64")]
 mod x86_64;
 
@@ -49,6 +51,8 @@ use aarch64::has;
 use trial::Trial;
 use vector::{Broadcast, Direct, Op, Product, Vector};
 pub(crate) use vector::{Narrow, Table};
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+use wasm32::has;
 #[cfg(target_arch = "x86_64")]
 use x86_64::has;
 
@@ -219,6 +223,8 @@ static KERNELS: &[Kernel] = &[
     two::<aarch64::dotprod::ByElement, aarch64::dotprod::ByVector>("aarch64-dotprod-native"),
     #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
     one::<aarch64::neon::Native>("aarch64-neon-native"),
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+    one::<wasm32::simd128::Native>("wasm32-simd128-native"),
     one::<portable::Native>("portable"),
 ];
 
@@ -484,7 +490,11 @@ fn has_all(features: &[&str]) -> bool {
 }
 
 /// Where no kernel needs a feature.
-#[cfg(not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))))]
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "aarch64", target_endian = "little"),
+    all(target_arch = "wasm32", target_feature = "simd128")
+)))]
 fn has(_: &str) -> bool {
     false
 }

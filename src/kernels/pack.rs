@@ -94,3 +94,12 @@ pub(crate) fn pack_by_inputs<P: Product>(matrix: Matrix<'_>, packed: &mut [u8]) 
         P::pack(weights[..len].as_chunks().0, packed);
     }
 }
+
+/// Packs one vector's weights in 16 bits: 0 and 2 of all groups, then 1 and 3 of all groups. With the
+/// inputs in that order, pairs are multiplied and added.
+pub(super) fn widened(weights: &[[i8; GROUP]], packed: &mut [u8]) {
+    let pairs = |k: usize| weights.iter().flat_map(move |w| [w[k], w[k + 2]]);
+    for (packed, w) in packed.chunks_exact_mut(2).zip(pairs(0).chain(pairs(1))) {
+        packed.copy_from_slice(&i16::from(w).to_ne_bytes());
+    }
+}

@@ -296,10 +296,7 @@ impl Product for Native {
     type Inputs = [i16x16; 2];
 
     fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        let pairs = |k: usize| weights.iter().flat_map(move |w| [w[k], w[k + 2]]);
-        for (packed, w) in packed.chunks_exact_mut(2).zip(pairs(0).chain(pairs(1))) {
-            packed.copy_from_slice(&i16::from(w).to_ne_bytes());
-        }
+        super::pack::widened(weights, packed);
     }
 
     #[inline(always)]
@@ -326,7 +323,7 @@ impl Broadcast for Native {
 
     #[inline(always)]
     fn broadcast(vector: Wide, &group: &[u8; GROUP]) -> [i16x16; 2] {
-        Self::inputs(vector, i32x8::splat(i32::from_le_bytes(group)))
+        Self::inputs(vector, i32x8::splat(i32::from_ne_bytes(group)))
     }
 }
 
@@ -335,8 +332,10 @@ impl Direct for Native {
 
     #[inline(always)]
     fn inputs(_: Wide, groups: i32x8) -> [i16x16; 2] {
-        // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened.
+        // Two bytes in each 16-bit lane: shifts by 8 leave one or the other, widened. Groups lie in
+        // lanes as in memory: which byte is the low one depends on the machine.
         let both: i16x16 = cast(groups);
-        [(both << 8) >> 8, both >> 8]
+        let (low, high) = ((both << 8) >> 8, both >> 8);
+        if cfg!(target_endian = "little") { [low, high] } else { [high, low] }
     }
 }

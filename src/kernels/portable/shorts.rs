@@ -124,10 +124,13 @@ impl Shorts for Wide {
 
     #[inline(always)]
     fn add_wide(self, [even, odd]: [i32x8; 2], a: i32x8) -> [i32x8; 2] {
-        // Lanes with even numbers come first in memory: they are the low halves.
+        // Lanes with even numbers come first in memory: they are the low halves, but on a big-endian
+        // machine.
         let a: u64x4 = cast(a);
         let (low, high) = (a & u64x4::splat(0xFFFF_FFFF), a >> 32);
-        [cast(cast::<_, u64x4>(even) + low), cast(cast::<_, u64x4>(odd) + high)]
+        let (first, second) =
+            if cfg!(target_endian = "little") { (low, high) } else { (high, low) };
+        [cast(cast::<_, u64x4>(even) + first), cast(cast::<_, u64x4>(odd) + second)]
     }
 
     #[inline(always)]
