@@ -195,7 +195,7 @@ impl<'a> GraphBuilder<'a> {
     pub fn build(self) -> Result<Model<'a>> {
         check_name(&self.name).map_err(|e| e.at("name"))?;
         match (self.nodes.len(), self.outputs.len()) {
-            (0, _) => return Err(Error::model("a model without layers")),
+            (0, _) => return Err(without_layers()),
             (_, 0) => return Err(Error::model("a model without outputs")),
             _ => {}
         }
@@ -229,4 +229,8 @@ fn place(what: &str, number: impl core::fmt::Display, name: &str) -> String {
         _ if name.len() > MAX_NAME_BYTES => format!("{what} {number}"),
         _ => format!("{what} {number} {name:?}"),
     }
+}
+
+pub(crate) fn without_layers() -> Error {
+    Error::model("a model without layers")
 }

@@ -159,22 +159,22 @@ impl<'a> RecordReader<'a> {
     }
 
     pub(crate) fn tensor_i8(&mut self, len: usize) -> Result<Cow<'a, [i8]>> {
-        self.tensor(Some(len)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
+        self.tensor(Some(len as u64)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
     }
 
     pub(crate) fn tensor_u32(&mut self, len: usize) -> Result<Cow<'a, [u32]>> {
-        self.tensor(len.checked_mul(4)).map(words)
+        self.tensor((len as u64).checked_mul(4)).map(words)
     }
 
     pub(crate) fn tensor_i32(&mut self, len: usize) -> Result<Cow<'a, [i32]>> {
-        self.tensor(len.checked_mul(4)).map(words)
+        self.tensor((len as u64).checked_mul(4)).map(words)
     }
 
     pub(crate) fn tensor_f32(&mut self, len: usize) -> Result<Cow<'a, [f32]>> {
-        self.tensor(len.checked_mul(4)).map(words)
+        self.tensor((len as u64).checked_mul(4)).map(words)
     }
 
-    fn tensor(&mut self, len: Option<usize>) -> Result<&'a [u8]> {
+    fn tensor(&mut self, len: Option<u64>) -> Result<&'a [u8]> {
         let bytes = self.tensors.bytes(len).map_err(|e| e.at(format!("tensor {}", self.tensor)));
         self.tensor += 1;
         bytes
@@ -206,19 +206,21 @@ impl<'a> Tensors<'a> {
         Self { rest }
     }
 
-    /// The next tensor's bytes. `None` for a length means that computing it overflowed.
-    pub(crate) fn bytes(&mut self, len: Option<usize>) -> Result<&'a [u8]> {
-        let padded = len.and_then(|len| len.checked_next_multiple_of(ALIGN));
+    /// The next tensor's bytes. `None` for a length means that computing it overflowed. What a file
+    /// says can be more than this machine can address.
+    pub(crate) fn bytes(&mut self, len: Option<u64>) -> Result<&'a [u8]> {
+        let padded = len.and_then(|len| len.checked_next_multiple_of(ALIGN as u64));
         let (Some(len), Some(padded)) = (len, padded) else {
             return Err(Error::format("its size overflows"));
         };
-        let Some((tensor, rest)) = self.rest.split_at_checked(padded) else {
+        let split = usize::try_from(padded).ok().and_then(|at| self.rest.split_at_checked(at));
+        let Some((tensor, rest)) = split else {
             return Err(Error::format(format!(
                 "its {len} bytes, padded to {padded}, are not there: {} are left of the file",
                 self.rest.len()
             )));
         };
-        let (tensor, padding) = tensor.split_at(len);
+        let (tensor, padding) = tensor.split_at(len as usize);
         if padding.iter().any(|&b| b != 0) {
             return Err(Error::format("the padding after it is not zero"));
         }

@@ -111,7 +111,7 @@ mod tests {
             outputs: vec![vec![0_u32; rows].into()],
         };
         let model = model.expect("the layers fit").attach_golden(golden).expect("the types fit");
-        let limits = Limits { memory: 32 << 20, ..Limits::default() };
+        let limits = Limits { memory: 64 << 20, ..Limits::default() };
         let engine = Engine::with_limits(&model, &limits).expect("a row fits");
         let error = engine.self_check().expect_err("it is too large");
         assert_eq!(error.kind(), ErrorKind::Limit);

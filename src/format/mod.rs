@@ -17,7 +17,7 @@ use byteorder::{ByteOrder, LittleEndian};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::graph::TensorId;
+use crate::graph::{TensorId, without_layers};
 use crate::layers::Layer;
 use crate::limits::Limits;
 use crate::model::{Golden, Model};
@@ -66,19 +66,24 @@ impl<'a> Model<'a> {
         let (layers, golden_rows, name) = (header.length()?, header.length()?, header.length()?);
         let (inputs, outputs) = (header.length()?, header.length()?);
         let mut tensors = header.finish().map_err(|e| e.at("header"))?;
+        if layers == 0 {
+            return Err(without_layers());
+        }
         limits.check_layers(layers)?;
-        let table = tensors.bytes(inputs.checked_mul(RECORD_BYTES)).map_err(|e| e.at("inputs"))?;
+        let table = tensors.bytes((inputs as u64).checked_mul(RECORD_BYTES as u64));
+        let table = table.map_err(|e| e.at("inputs"))?;
         let (layers, mut tensors) = read_layers(layers, tensors)?;
-        let words = |tensors: &mut Tensors<'a>, what: &str, count: usize| {
+        let words = |tensors: &mut Tensors<'a>, what: &str, count: u64| {
             let bytes = tensors.bytes(count.checked_mul(4)).map_err(|e| e.at(what))?;
             Ok::<_, Error>(words::<u32>(bytes))
         };
         let taken = layers.iter().map(Layer::arity).sum::<usize>();
-        let wiring = words(&mut tensors, "wiring", taken.saturating_add(outputs))?;
+        let wiring = words(&mut tensors, "wiring", taken as u64 + outputs as u64)?;
         let mut wiring = wiring.iter().map(|&tensor| TensorId::new(tensor as usize));
-        let lengths = words(&mut tensors, "lengths of names", inputs.saturating_add(layers.len()))?;
+        let lengths = words(&mut tensors, "lengths of names", inputs as u64 + layers.len() as u64)?;
         let lengths = lengths.iter().map(|&length| length as usize);
-        let bytes = lengths.clone().try_fold(name, usize::checked_add);
+        let bytes =
+            lengths.clone().try_fold(name as u64, |sum, length| sum.checked_add(length as u64));
         let mut names = Names { rest: tensors.bytes(bytes).map_err(|e| e.at("names"))? };
 
         let name = names.next(name).map_err(|e| e.at("name"))?;
@@ -256,7 +261,8 @@ impl<'a> Names<'a> {
 
 /// The layers whose records are the first of the `tensors`; and the tensors that follow theirs.
 fn read_layers(count: usize, mut tensors: Tensors<'_>) -> Result<(Vec<Layer<'_>>, Tensors<'_>)> {
-    let table = tensors.bytes(Some(count * RECORD_BYTES)).map_err(|e| e.at("layer table"))?;
+    let table =
+        tensors.bytes(Some(count as u64 * RECORD_BYTES as u64)).map_err(|e| e.at("layer table"))?;
     let mut layers = Vec::with_capacity(count);
     for (i, record) in table.as_chunks().0.iter().enumerate() {
         let mut record = RecordReader::new(record, tensors);
@@ -295,7 +301,7 @@ fn read_golden<'a>(
 }
 
 fn read_values<'a>(of: TensorType, rows: usize, tensors: &mut Tensors<'a>) -> Result<Values<'a>> {
-    let bytes = tensors.bytes(rows.checked_mul(of.row_bytes()))?;
+    let bytes = tensors.bytes((rows as u64).checked_mul(of.row_bytes() as u64))?;
     Ok(match of.element {
         Element::F32 => Values::F32(words(bytes)),
         Element::Index => Values::U32(words(bytes)),
