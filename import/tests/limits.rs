@@ -74,8 +74,9 @@ fn read(path: &Path, limits: Limits) -> Result<Imported, Error> {
 fn files_are_held_to_their_bytes_before_they_are_read() {
     let folder = [env!("CARGO_MANIFEST_DIR"), "../models"].iter().collect::<PathBuf>();
     let mut paths: Vec<_> = fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|end| end == "sfold"));
     paths.extend(fs::read_dir(folder.join("float")).unwrap().map(|e| e.unwrap().path()));
+    let networks = ["sfold", "onnx", "safetensors"];
+    paths.retain(|path| networks.iter().any(|end| path.extension() == Some(end.as_ref())));
     for path in &paths {
         let bytes = fs::metadata(path).unwrap().len();
         let error = read(path, limits(|l| l.bytes = bytes - 1)).unwrap_err();
