@@ -174,6 +174,17 @@ impl<'a> RecordReader<'a> {
         self.tensor((len as u64).checked_mul(4)).map(words)
     }
 
+    /// The weights of so many outputs and inputs.
+    pub(crate) fn matrix_i8(&mut self, outputs: usize, inputs: usize) -> Result<Cow<'a, [i8]>> {
+        let len = matrix_length(outputs, inputs)?;
+        self.tensor(Some(len)).map(|b| Cow::Borrowed(bytemuck::cast_slice(b)))
+    }
+
+    /// The weights of so many outputs and inputs.
+    pub(crate) fn matrix_f32(&mut self, outputs: usize, inputs: usize) -> Result<Cow<'a, [f32]>> {
+        self.tensor(matrix_length(outputs, inputs)?.checked_mul(4)).map(words)
+    }
+
     fn tensor(&mut self, len: Option<u64>) -> Result<&'a [u8]> {
         let bytes = self.tensors.bytes(len).map_err(|e| e.at(format!("tensor {}", self.tensor)));
         self.tensor += 1;
@@ -187,6 +198,11 @@ impl<'a> RecordReader<'a> {
             false => Err(Error::format("unused bytes of the record are not zero")),
         }
     }
+}
+
+fn matrix_length(outputs: usize, inputs: usize) -> Result<u64> {
+    let weights = (inputs as u64).checked_mul(outputs as u64).filter(|&n| n > 0);
+    weights.ok_or_else(|| Error::format(format!("a matrix of {outputs} x {inputs} weights")))
 }
 
 /// An error for a code that no release up to this one gives a meaning.

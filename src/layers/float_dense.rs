@@ -144,10 +144,7 @@ impl<'a> Kind<'a> for FloatDense<'a> {
     fn decode(record: &mut RecordReader<'a>) -> Result<Self> {
         let (inputs, outputs) = (record.length()?, record.length()?);
         let biased = record.choice("kind of bias", &[(0, false), (1, true)])?;
-        let Some(weights) = inputs.checked_mul(outputs).filter(|&n| n > 0) else {
-            return Err(Error::format(format!("a matrix of {outputs} x {inputs} weights")));
-        };
-        let weights = record.tensor_f32(weights)?;
+        let weights = record.matrix_f32(outputs, inputs)?;
         let bias = if biased { Some(record.tensor_f32(outputs)?) } else { None };
         Ok(Self { inputs, outputs, weights, bias })
     }

@@ -2,7 +2,7 @@
 // SIGNFOLD_* variables and the current folder. Exits as the program does. Fit as cargo's runner:
 // CARGO_TARGET_WASM32_WASIP1_RUNNER="node --no-warnings tests/wasi/run.mjs". See docs/testing.md.
 import { readFile } from "node:fs/promises";
-import { argv, cwd, env, exit } from "node:process";
+import process, { argv, cwd, env, exit } from "node:process";
 import { WASI } from "node:wasi";
 
 const [program, ...args] = argv.slice(2);
@@ -20,4 +20,5 @@ const wasi = new WASI({
 });
 const module = await WebAssembly.compile(await readFile(program));
 const instance = await WebAssembly.instantiate(module, wasi.getImportObject());
-exit(wasi.start(instance));
+// Not by exit(): to end while the compiler is at work in the background can crash node 20.
+process.exitCode = wasi.start(instance);

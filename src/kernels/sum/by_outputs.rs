@@ -57,10 +57,6 @@ pub(crate) fn by_outputs<P: Broadcast>(
 }
 
 /// Computes all outputs of all rows, with a matrix unit for whole blocks.
-#[cfg_attr(
-    not(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little"))),
-    expect(dead_code, reason = "no kernel has a matrix unit")
-)]
 pub(super) fn with_unit<P: Broadcast>(
     weights: &Weights<'_>,
     inputs: &Inputs<'_>,

@@ -171,10 +171,7 @@ impl<'a> Kind<'a> for Dense<'a> {
         let (inputs, outputs) = (record.length()?, record.length()?);
         let (scales, zero_points) = (record.length()?, record.length()?);
         let (mut channels, bias) = Channels::decode(outputs, record)?;
-        let Some(weights) = inputs.checked_mul(outputs).filter(|&n| n > 0) else {
-            return Err(Error::format(format!("a matrix of {outputs} x {inputs} weights")));
-        };
-        let weights = record.tensor_i8(weights)?;
+        let weights = record.matrix_i8(outputs, inputs)?;
         channels.weight_scales = record.tensor_f32(scales)?;
         let weight_zero_points = record.tensor_i8(zero_points)?;
         channels.decode_bias(bias, record)?;

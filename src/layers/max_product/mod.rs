@@ -430,10 +430,7 @@ impl<'a> Kind<'a> for MaxProduct<'a> {
             let inputs = record.tensor_u32(count)?;
             Weights::Pruned(Connections { ends, inputs, weights: record.tensor_i8(count)? })
         } else {
-            let Some(weights) = inputs.checked_mul(outputs).filter(|&n| n > 0) else {
-                return Err(Error::format(format!("a matrix of {outputs} x {inputs} weights")));
-            };
-            Weights::All(record.tensor_i8(weights)?)
+            Weights::All(record.matrix_i8(outputs, inputs)?)
         };
         channels.weight_scales = record.tensor_f32(scales)?;
         channels.decode_bias(bias, record)?;
