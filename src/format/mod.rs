@@ -36,9 +36,9 @@ const VERSION: u32 = 2;
 const GUARD_WORDS: usize = 8;
 
 impl<'a> Model<'a> {
-    /// Reads a model file, within the default [`Limits`]. Weights and golden rows stay in `bytes`, and only those that the
-    /// machine cannot read in place are copied: where `bytes` does not start at a multiple of 4,
-    /// or the machine is big-endian.
+    /// Reads a model file, within the default [`Limits`]. Weights and golden rows stay in `bytes`, and
+    /// only those that the machine cannot read in place are copied: where `bytes` does not start at a
+    /// multiple of 4, or the machine is big-endian.
     ///
     /// Any bytes may be given: what is not a sound model is refused, and nothing is allocated for
     /// a length that the bytes do not hold.
