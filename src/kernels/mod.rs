@@ -7,13 +7,37 @@
 //! Without it a kernel is there if the program is compiled for CPUs that have all it needs
 //! (`-C target-feature=+avx2`, `-C target-cpu=...`), and the portable one always.
 
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-mod aarch64;
-#[cfg(any(
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", target_endian = "little"),
-    all(target_arch = "wasm32", target_feature = "simd128")
-))]
+/// Defines `has`: whether the CPU has a feature that a kernel's `NEEDS` names, by a macro of the standard
+/// library; of all features but those listed, a function of their names answers. No is also the answer for
+/// a name that is missing, which the tests of the table notice.
+#[allow(unused_macros, reason = "some architectures have nothing to detect")]
+macro_rules! detects {
+    ($detected:ident, [$($name:tt)*], $other:expr) => {
+        #[inline(always)]
+        pub(super) fn has(feature: &str) -> bool {
+            match feature {
+                $(
+                    #[cfg(feature = "std")]
+                    $name => std::arch::$detected!($name),
+                    #[cfg(not(feature = "std"))]
+                    $name => cfg!(target_feature = $name),
+                )*
+                _ => ($other)(feature),
+            }
+        }
+    };
+}
+
+// What a CPU lacks is not all that matters: without SSE2 or NEON a function takes no vectors.
+#[cfg_attr(all(target_arch = "x86_64", target_feature = "sse2"), path = "x86_64/mod.rs")]
+#[cfg_attr(
+    all(target_arch = "aarch64", target_feature = "neon", target_endian = "little"),
+    path = "aarch64/mod.rs"
+)]
+#[cfg_attr(all(target_arch = "wasm32", target_feature = "simd128"), path = "wasm32/mod.rs")]
+mod arch;
+mod assemble;
+#[allow(dead_code, reason = "each architecture needs some of it")]
 mod bits;
 #[cfg(test)]
 mod check;
@@ -23,11 +47,7 @@ pub(crate) mod float;
 pub(crate) mod map;
 pub(crate) mod max;
 pub(crate) mod pack;
-#[cfg(any(
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", target_endian = "little"),
-    all(target_arch = "wasm32", target_feature = "simd128")
-))]
+#[allow(dead_code, reason = "each architecture needs some of it")]
 mod pair;
 mod peak;
 mod portable;
@@ -37,24 +57,14 @@ mod rows;
 pub(crate) mod sum;
 mod trial;
 mod vector;
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-mod wasm32;
-#[cfg(target_arch = "x86_64")]
-mod x86_64;
 
 use alloc::format;
 use alloc::vec::Vec;
 use core::ops::Range;
 
-#[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-use aarch64::has;
 use trial::Trial;
-use vector::{Broadcast, Direct, Op, Product, Vector};
+use vector::Vector;
 pub(crate) use vector::{Narrow, Table};
-#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-use wasm32::has;
-#[cfg(target_arch = "x86_64")]
-use x86_64::has;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -188,45 +198,13 @@ pub(crate) struct Loops {
     pub weight_bytes: usize,
 }
 
-/// All kernels of this architecture, fastest first. One line each.
-static KERNELS: &[Kernel] = &[
-    #[cfg(target_arch = "x86_64")]
-    on_trial(
-        with_unit::<x86_64::avx512vnni::Offset, x86_64::amx::Amx>(
-            one::<x86_64::avx512vnni::Offset>("x86_64-amx-offset"),
-        ),
-        &x86_64::amx::TRIAL,
-    ),
-    #[cfg(target_arch = "x86_64")]
-    one::<x86_64::avx512vnni::Offset>("x86_64-avx512vnni-offset"),
-    #[cfg(target_arch = "x86_64")]
-    on_trial(
-        one::<x86_64::avxvnniint8::Native>("x86_64-avxvnniint8-native"),
-        &x86_64::avxvnniint8::TRIAL,
-    ),
-    #[cfg(target_arch = "x86_64")]
-    one::<x86_64::avxvnni::Offset>("x86_64-avxvnni-offset"),
-    #[cfg(target_arch = "x86_64")]
-    one::<x86_64::avx512vnni::Positive>("x86_64-avx512vnni-positive"),
-    #[cfg(target_arch = "x86_64")]
-    two::<x86_64::avx512bw::PositiveInputs, x86_64::avx512bw::Positive>("x86_64-avx512bw-positive"),
-    #[cfg(target_arch = "x86_64")]
-    two::<x86_64::avx2::PositiveInputs, x86_64::avx2::Positive>("x86_64-avx2-positive"),
-    #[cfg(target_arch = "x86_64")]
-    two::<x86_64::sse41::PositiveInputs, x86_64::sse41::Positive>("x86_64-sse41-positive"),
-    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-    with_unit::<aarch64::dotprod::ByElement, aarch64::i8mm::I8mm>(two::<
-        aarch64::dotprod::ByElement,
-        aarch64::dotprod::ByVector,
-    >("aarch64-i8mm-native")),
-    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-    two::<aarch64::dotprod::ByElement, aarch64::dotprod::ByVector>("aarch64-dotprod-native"),
-    #[cfg(all(target_arch = "aarch64", target_endian = "little"))]
-    one::<aarch64::neon::Native>("aarch64-neon-native"),
-    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
-    one::<wasm32::simd128::Native>("wasm32-simd128-native"),
-    one::<portable::Native>("portable"),
-];
+/// The kernel that every CPU runs.
+static PORTABLE: Kernel = assemble::one::<portable::Native>("portable");
+
+/// All kernels of this architecture, fastest first.
+fn table() -> impl Iterator<Item = &'static Kernel> {
+    arch::KERNELS.iter().chain([&PORTABLE])
+}
 
 /// A line of the table of kernels, to be listed: only one that this CPU can run hands out its
 /// [`Kernel`].
@@ -254,13 +232,13 @@ impl Entry {
 
     /// The instruction sets that the kernel needs and this CPU lacks, as Rust names them.
     pub fn missing(&self) -> Vec<&'static str> {
-        self.0.needs.iter().copied().filter(|feature| !has(feature)).collect()
+        self.0.needs.iter().copied().filter(|feature| !arch::has(feature)).collect()
     }
 }
 
 /// All kernels of this architecture, those that this CPU cannot run among them, fastest first.
 pub fn all() -> impl Iterator<Item = Entry> {
-    KERNELS.iter().map(Entry)
+    table().map(Entry)
 }
 
 /// The kernels that this CPU can run, fastest first. Never empty.
@@ -285,8 +263,8 @@ pub fn best_for(inputs: usize, outputs: usize) -> &'static Kernel {
 /// # Errors
 /// [`ErrorKind::Kernel`] if there is none, or this CPU cannot run it.
 pub fn by_name(name: &str) -> Result<&'static Kernel> {
-    let Some(kernel) = KERNELS.iter().find(|kernel| kernel.name == name) else {
-        let known: Vec<_> = KERNELS.iter().map(|kernel| kernel.name).collect();
+    let Some(kernel) = table().find(|kernel| kernel.name == name) else {
+        let known: Vec<_> = table().map(|kernel| kernel.name).collect();
         let message = format!("no kernel is named {name:?}; there are {}", known.join(", "));
         return Err(Error::new(ErrorKind::Kernel, message));
     };
@@ -299,80 +277,6 @@ pub fn by_name(name: &str) -> Result<&'static Kernel> {
         let message = format!("this CPU cannot run the kernel {name}: {why}");
         Error::new(ErrorKind::Kernel, message)
     })
-}
-
-/// The vectors of loops without products.
-type Base<P> = <<P as Product>::Vector as Vector>::Base;
-
-/// A kernel with one product for all shapes.
-const fn one<P: Broadcast + Direct>(name: &'static str) -> Kernel {
-    two::<P, P>(name)
-}
-
-/// A kernel with one product for lanes that are outputs, one for lanes that are inputs.
-const fn two<P: Broadcast, D: Direct<Vector = P::Vector>>(name: &'static str) -> Kernel {
-    const { assert!(Base::<P>::LANES == P::Vector::LANES, "loops have the same lanes") };
-    const { assert!((P::VECTORS * P::WEIGHT_BYTES).is_multiple_of(64), "panels are whole lines") };
-    const { assert!(P::TECHNIQUE.flip() == D::TECHNIQUE.flip(), "rows have one form") };
-    Kernel {
-        name,
-        lanes: P::Vector::LANES,
-        vectors: P::VECTORS,
-        rows: P::ROWS,
-        inputs: GROUP,
-        needs: P::Vector::NEEDS,
-        trial: None,
-        by_outputs: loops::<P>(),
-        by_inputs: loops::<D>(),
-        sum_by_outputs: sum::by_outputs::<P>,
-        sum_by_inputs: sum::by_inputs::<D>,
-        pack_by_outputs: pack::pack_by_outputs::<P>,
-        pack_by_inputs: pack::pack_by_inputs::<D>,
-        prepare: if size_of::<P::Group>() > GROUP { Some(prepare::<P>) } else { None },
-        group_bytes: size_of::<P::Group>(),
-        quantize: edges::quantize::<Base<P>>,
-        dequantize: edges::dequantize::<Base<P>>,
-        range: rows::range::<Base<P>>,
-        argmax: rows::argmax::<Base<P>>,
-        argmax_bytes: rows::argmax_bytes::<Base<P>>,
-        map: map::map::<Base<P>>,
-        look_up: map::look_up::<Base<P>>,
-        requantize: requantize::requantize::<Base<P>>,
-        softmax: exp::softmax::<Base<P>>,
-        max_prepare: max::prepare::<Base<P>>,
-        max_products: max::products::<Base<P>>,
-        max_pruned: max::pruned::<Base<P>>,
-        float_sums: float::sums::<Base<P>>,
-        #[cfg(test)]
-        exps: exp::exps::<Base<P>>,
-        peak: peak::peak::<P>,
-        max_peak: max::peak::<Base<P>>,
-        float_peak: float::peak::<Base<P>>,
-        read: peak::read::<Base<P>>,
-    }
-}
-
-/// A kernel of the product `P` that multiplies whole blocks with a matrix unit.
-#[cfg(any(target_arch = "x86_64", all(target_arch = "aarch64", target_endian = "little")))]
-const fn with_unit<P: Broadcast, M: sum::MatrixUnit<P>>(kernel: Kernel) -> Kernel {
-    Kernel {
-        rows: M::ROWS,
-        inputs: M::INPUTS,
-        needs: M::NEEDS,
-        sum_by_outputs: sum::by_blocks::<P, M>,
-        peak: sum::unit_peak::<P, M>,
-        ..kernel
-    }
-}
-
-/// The same kernel, but for use only where it passes a trial.
-#[cfg(target_arch = "x86_64")]
-const fn on_trial(kernel: Kernel, trial: &'static Trial) -> Kernel {
-    Kernel { trial: Some(trial), ..kernel }
-}
-
-const fn loops<P: Product>() -> Loops {
-    Loops { technique: P::TECHNIQUE, operations: P::OPERATIONS, weight_bytes: P::WEIGHT_BYTES }
 }
 
 impl Kernel {
@@ -458,45 +362,17 @@ impl Kernel {
     }
 }
 
-/// A [`Prepare`].
-fn prepare<P: Broadcast>(row: &[u8], prepared: &mut [u8]) -> i32 {
-    struct Prepare<'a, P: Broadcast> {
-        row: &'a [u8],
-        prepared: &'a mut [P::Group],
-    }
-    impl<P: Broadcast> Op<P::Vector> for Prepare<'_, P> {
-        type Output = i32;
-
-        #[inline(always)]
-        fn run(self, vector: P::Vector) -> i32 {
-            P::prepare(vector, self.row, self.prepared)
-        }
-    }
-    let prepared = bytemuck::cast_slice_mut(prepared);
-    proven::<P::Vector>().vectorize(Prepare::<P> { row, prepared })
-}
-
 /// Whether the CPU has all these features. Every call of a kernel's function asks: of a loop over a
 /// list that the compiler knows, it leaves a look at the bits that the library keeps; of `all` it
 /// does not.
 #[inline(always)]
 fn has_all(features: &[&str]) -> bool {
     for feature in features {
-        if !has(feature) {
+        if !arch::has(feature) {
             return false;
         }
     }
     true
-}
-
-/// Where no kernel needs a feature.
-#[cfg(not(any(
-    target_arch = "x86_64",
-    all(target_arch = "aarch64", target_endian = "little"),
-    all(target_arch = "wasm32", target_feature = "simd128")
-)))]
-fn has(_: &str) -> bool {
-    false
 }
 
 /// The value of `I` that proves the CPU has it, inside a function of a kernel.
@@ -523,16 +399,5 @@ fn copy_short<T: Copy>(to: &mut [T], from: &[T]) {
         4.. => pieces::<T, 4>(to, from),
         2.. => pieces::<T, 2>(to, from),
         _ => pieces::<T, 1>(to, from),
-    }
-}
-
-/// Packs for the positive product: the magnitudes of all weights, then the masks of their signs.
-#[cfg(target_arch = "x86_64")]
-fn pack_positive(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-    let weights = weights.as_flattened();
-    let (magnitudes, signs) = packed.split_at_mut(weights.len());
-    for ((&w, magnitude), sign) in weights.iter().zip(magnitudes).zip(signs) {
-        *magnitude = w.unsigned_abs();
-        *sign = if w < 0 { 0xFF } else { 0 };
     }
 }

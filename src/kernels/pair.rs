@@ -107,7 +107,6 @@ pub(crate) trait Half: Copy {
 
 impl<H> Pair<H> {
     /// The proof for one of the two.
-    #[cfg_attr(target_arch = "aarch64", expect(dead_code))]
     #[inline(always)]
     pub fn half(self) -> H {
         self.0

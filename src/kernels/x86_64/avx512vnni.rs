@@ -113,7 +113,7 @@ impl Product for Positive {
     type Inputs = __m512i;
 
     fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        crate::kernels::pack_positive(weights, packed);
+        super::pack_positive(weights, packed);
     }
 
     #[inline(always)]

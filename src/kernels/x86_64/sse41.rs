@@ -29,7 +29,7 @@ impl Product for Positive {
     type Inputs = [__m128i; 2];
 
     fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        crate::kernels::pack_positive(weights, packed);
+        super::pack_positive(weights, packed);
     }
 
     #[inline(always)]
