@@ -9,7 +9,8 @@
 
 use core::arch::asm;
 
-use super::avx512vnni::Offset;
+use super::V512Vnni;
+use super::dot::Dot;
 use crate::kernels::sum::by_blocks::{BLOCK_OUTPUTS, BLOCK_ROWS, Block, MatrixUnit, Rows};
 use crate::kernels::trial::Trial;
 
@@ -29,7 +30,7 @@ pub(crate) static TRIAL: Trial = Trial::new();
 #[derive(Clone, Copy)]
 pub(crate) struct Amx;
 
-impl MatrixUnit<Offset> for Amx {
+impl MatrixUnit<Dot<V512Vnni>> for Amx {
     const NEEDS: &'static [&'static str] =
         &["avx512f", "avx512bw", "avx512vnni", "amx-tile", "amx-int8"];
     const ROWS: usize = 2 * TILE;

@@ -10,9 +10,10 @@
 
 use core::arch::x86_64::*;
 
+use super::positive::{Split, SplitRows, UnsignedBySigned};
 use super::vector256::{Features, V256};
-use crate::kernels::vector::{Broadcast, Direct, Op, Product, Vector};
-use crate::kernels::{GROUP, Technique};
+use crate::kernels::GROUP;
+use crate::kernels::vector::{Op, Vector};
 
 /// The feature AVX2.
 #[derive(Clone, Copy)]
@@ -32,128 +33,51 @@ impl Features for Avx2 {
     }
 }
 
-// SAFETY of every block below: a value of `V256<Avx2>` proves that the CPU has the instructions,
-// and the line before a load asserted that memory holds what it reads.
-/// The positive product: |w| and the sign mask of w lie side by side in memory. For layers of few
-/// outputs.
-#[derive(Clone, Copy)]
-pub(crate) struct Positive;
+// SAFETY of every block below: a value of `V256<Avx2>` proves that the CPU has the instructions.
 
-impl Product for Positive {
-    type Vector = V256<Avx2>;
-
-    const TECHNIQUE: Technique = Technique::Positive;
+impl UnsignedBySigned for V256<Avx2> {
     const OPERATIONS: usize = 4;
-    const WEIGHT_BYTES: usize = 64;
-
-    /// |w|, and the mask of its sign.
-    type Weights = (__m256i, __m256i);
-    type Inputs = __m256i;
-
-    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        super::pack_positive(weights, packed);
-    }
-
-    #[inline(always)]
-    fn weights(vector: V256<Avx2>, packed: &[u8]) -> (__m256i, __m256i) {
-        (vector.load_groups(packed), vector.load_groups(&packed[32..]))
-    }
-
-    #[inline(always)]
-    fn dot(
-        vector: V256<Avx2>,
-        sums: __m256i,
-        (magnitudes, signs): (__m256i, __m256i),
-        inputs: __m256i,
-    ) -> __m256i {
-        positive(vector, sums, magnitudes, [inputs, signs])
-    }
-}
-
-impl Direct for Positive {
-    const ROWS: usize = 2;
-
-    #[inline(always)]
-    fn inputs(_: V256<Avx2>, groups: __m256i) -> __m256i {
-        groups
-    }
-}
-
-/// The positive product with the factors' parts exchanged, |x| and the sign mask of x against w: a
-/// byte of memory for each weight, half of what |w| and its sign take.
-#[derive(Clone, Copy)]
-pub(crate) struct PositiveInputs;
-
-impl Product for PositiveInputs {
-    type Vector = V256<Avx2>;
-
-    const TECHNIQUE: Technique = Technique::PositiveInputs;
-    const OPERATIONS: usize = 4;
-    const WEIGHT_BYTES: usize = 32;
-
-    type Weights = __m256i;
-    /// |x|, and the mask of its sign.
-    type Inputs = (__m256i, __m256i);
-
-    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        packed.copy_from_slice(bytemuck::cast_slice(weights));
-    }
-
-    #[inline(always)]
-    fn weights(vector: V256<Avx2>, packed: &[u8]) -> __m256i {
-        vector.load_groups(packed)
-    }
-
-    #[inline(always)]
-    fn dot(
-        vector: V256<Avx2>,
-        sums: __m256i,
-        weights: __m256i,
-        (magnitudes, signs): (__m256i, __m256i),
-    ) -> __m256i {
-        positive(vector, sums, magnitudes, [weights, signs])
-    }
-}
-
-impl Broadcast for PositiveInputs {
-    const VECTORS: usize = 2;
     const ROWS: usize = 4;
     const IN_FLIGHT: usize = 2;
-
-    /// |x|, and the masks of the signs.
-    type Group = [[u8; GROUP]; 2];
-
-    fn group(inputs: [u8; GROUP]) -> ([[u8; GROUP]; 2], i32) {
-        super::positive_group(inputs)
-    }
+    const DIRECT_ROWS: usize = 2;
 
     #[inline(always)]
-    fn prepare(vector: V256<Avx2>, row: &[u8], prepared: &mut [[[u8; GROUP]; 2]]) -> i32 {
-        let mut missing = vector.int(0);
+    fn multiply(
+        self,
+        sums: __m256i,
+        magnitudes: __m256i,
+        others: __m256i,
+        signs: __m256i,
+    ) -> __m256i {
+        // SAFETY: see the top.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_xor_si256(others, signs));
+            _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+}
+
+impl SplitRows for V256<Avx2> {
+    #[inline(always)]
+    fn split(self, row: &[u8], prepared: &mut [Split]) -> i32 {
+        let mut missing = self.int(0);
         let (wholes, rest) = row.as_chunks::<32>();
         let mut to = prepared.as_chunks_mut().0.iter_mut();
         for (inputs, to) in wholes.iter().zip(to.by_ref()) {
-            prepare_eight(vector, vector.load_groups(inputs), to, &mut missing);
+            prepare_eight(self, self.load_groups(inputs), to, &mut missing);
         }
         if let Some(to) = to.next().filter(|_| !rest.is_empty()) {
             let last = match row.last_chunk::<32>() {
                 Some(last) if rest.len().is_multiple_of(GROUP) => {
-                    last_groups(vector, vector.load_groups(last), rest.len() / GROUP)
+                    last_groups(self, self.load_groups(last), rest.len() / GROUP)
                 }
-                _ => vector.load_few_groups(rest),
+                _ => self.load_few_groups(rest),
             };
-            prepare_eight(vector, last, to, &mut missing);
+            prepare_eight(self, last, to, &mut missing);
         }
         // SAFETY: see the top.
         let missing: [i64; 4] = unsafe { core::mem::transmute(missing) };
         missing.iter().sum::<i64>() as i32
-    }
-
-    #[inline(always)]
-    fn broadcast(vector: V256<Avx2>, [magnitudes, signs]: &[[u8; GROUP]; 2]) -> (__m256i, __m256i) {
-        let magnitudes = i32::from_le_bytes(*magnitudes);
-        let signs = i32::from_le_bytes(*signs);
-        (vector.int(magnitudes), vector.int(signs))
     }
 }
 
@@ -172,12 +96,7 @@ fn last_groups(_: V256<Avx2>, groups: __m256i, n: usize) -> __m256i {
 
 /// Prepares 8 groups, and adds what their products lack onto four sums of 64 bits.
 #[inline(always)]
-fn prepare_eight(
-    _: V256<Avx2>,
-    inputs: __m256i,
-    to: &mut [[[u8; GROUP]; 2]; 8],
-    missing: &mut __m256i,
-) {
+fn prepare_eight(_: V256<Avx2>, inputs: __m256i, to: &mut [Split; 8], missing: &mut __m256i) {
     // SAFETY: see the top.
     unsafe {
         let zero = _mm256_setzero_si256();
@@ -189,21 +108,6 @@ fn prepare_eight(
         let high = _mm256_unpackhi_epi32(magnitudes, signs);
         let first = _mm256_permute2x128_si256::<0x20>(low, high);
         let second = _mm256_permute2x128_si256::<0x31>(low, high);
-        *to = core::mem::transmute::<[__m256i; 2], [[[u8; GROUP]; 2]; 8]>([first, second]);
-    }
-}
-
-/// `sums + magnitudes * (others ^ signs)`, the products of each 4 bytes added up.
-#[inline(always)]
-fn positive(
-    _: V256<Avx2>,
-    sums: __m256i,
-    magnitudes: __m256i,
-    [others, signs]: [__m256i; 2],
-) -> __m256i {
-    // SAFETY: see the top.
-    unsafe {
-        let pairs = _mm256_maddubs_epi16(magnitudes, _mm256_xor_si256(others, signs));
-        _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        *to = core::mem::transmute::<[__m256i; 2], [Split; 8]>([first, second]);
     }
 }
