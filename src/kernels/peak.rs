@@ -44,10 +44,10 @@ impl<P: Broadcast, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, 
         for _ in 0..self.rounds {
             // Inputs are read anew each time, as a kernel must; loads have ports of their own.
             let inputs = black_box(&inputs);
-            for (sums, inputs) in sums.iter_mut().zip(inputs) {
-                let inputs = P::broadcast(vector, inputs);
-                for (sum, weights) in sums.iter_mut().zip(weights) {
-                    *sum = P::dot(vector, *sum, weights, inputs);
+            for r in 0..R {
+                let inputs = P::broadcast(vector, &inputs[r]);
+                for v in 0..V {
+                    sums[r][v] = P::dot(vector, sums[r][v], weights[v], inputs);
                 }
             }
         }

@@ -34,12 +34,14 @@ impl<V: Shorts> Op<V> for Peak {
         for _ in 0..self.rounds {
             // Inputs are read anew each time, as a kernel must; loads have ports of their own.
             let inputs = black_box(&inputs);
-            for (extremes, x) in extremes.iter_mut().zip(inputs) {
-                let x = vector.short_pairs(x);
-                for ([high, low], &w) in extremes.iter_mut().zip(&w) {
-                    let product = vector.mul_short(x, w);
-                    *high = vector.max_short(*high, product);
-                    *low = vector.min_short(*low, product);
+            for r in 0..ROWS {
+                let x = vector.short_pairs(&inputs[r]);
+                for v in 0..VECTORS {
+                    let product = vector.mul_short(x, w[v]);
+                    let [high, low] = extremes[r][v];
+                    let (high, low) =
+                        (vector.max_short(high, product), vector.min_short(low, product));
+                    extremes[r][v] = [high, low];
                 }
             }
         }
