@@ -54,10 +54,11 @@ pub(crate) struct Rows<'a> {
 }
 
 /// A [`MatrixUnit`] for those who need not know which.
-#[derive(Clone, Copy)]
-pub(super) struct Unit {
+pub(super) struct Unit<'a> {
     pub rows: usize,
     pub multiply: fn(&[u8], usize, &Rows<'_>, &mut Block) -> usize,
+    /// Where it puts its sums, anew for each block of rows and panel.
+    pub block: &'a mut Block,
 }
 
 /// Sums that a unit has begun.
@@ -82,7 +83,9 @@ pub(crate) fn by_blocks<P: Broadcast, M: MatrixUnit<P>>(
         return by_outputs::<P>(weights, inputs, skip, epilogue);
     }
     assert!(has_all(M::NEEDS), "kernels are only handed out on CPUs that can run them");
-    with_unit::<P>(weights, inputs, Unit { rows: M::ROWS, multiply: M::multiply }, epilogue);
+    let mut block = [[0; BLOCK_OUTPUTS]; BLOCK_ROWS];
+    let unit = Unit { rows: M::ROWS, multiply: M::multiply, block: &mut block };
+    with_unit::<P>(weights, inputs, unit, epilogue);
 }
 
 /// What `Kernel::peak` answers: how many multiply-accumulates so many rounds are.

@@ -21,7 +21,7 @@
 use core::marker::PhantomData;
 use core::ops::Range;
 
-use super::by_blocks::{BLOCK_OUTPUTS, BLOCK_ROWS, Begun, Rows, Unit};
+use super::by_blocks::{Begun, Rows, Unit};
 use super::finish::finish;
 use super::{Epilogue, Inputs, Skip, Sums, Weights, equal_parts};
 use crate::kernels::vector::{Broadcast, Op, Product, Vector};
@@ -60,10 +60,10 @@ pub(crate) fn by_outputs<P: Broadcast>(
 pub(super) fn with_unit<P: Broadcast>(
     weights: &Weights<'_>,
     inputs: &Inputs<'_>,
-    unit: Unit,
+    mut unit: Unit<'_>,
     mut epilogue: Epilogue<'_>,
 ) {
-    panels::<P>(proven(), weights, inputs, (None, Some(unit)), &mut epilogue);
+    panels::<P>(proven(), weights, inputs, (None, Some(&mut unit)), &mut epilogue);
 }
 
 /// The groups of a row that are not all zeros.
@@ -117,7 +117,7 @@ fn panels<P: Broadcast>(
     vector: P::Vector,
     weights: &Weights<'_>,
     inputs: &Inputs<'_>,
-    (nonzero, unit): (Option<&NonZero<'_, P>>, Option<Unit>),
+    (nonzero, mut unit): (Option<&NonZero<'_, P>>, Option<&mut Unit<'_>>),
     epilogue: &mut Epilogue<'_>,
 ) {
     let lanes = P::Vector::LANES;
@@ -150,8 +150,8 @@ fn panels<P: Broadcast>(
                 let panel = &panel;
                 vector.vectorize(Tile::<P, 1, 4, false> { product, panel, inputs, part, epilogue });
             }
-            2 => rows::<P, 2>(vector, &panel, inputs, unit, epilogue),
-            _ => rows::<P, 1>(vector, &panel, inputs, unit, epilogue),
+            2 => rows::<P, 2>(vector, &panel, inputs, unit.as_deref_mut(), epilogue),
+            _ => rows::<P, 1>(vector, &panel, inputs, unit.as_deref_mut(), epilogue),
         }
         first += vectors * lanes;
     }
@@ -173,7 +173,7 @@ fn rows<P: Broadcast, const V: usize>(
     vector: P::Vector,
     panel: &Panel<'_, P>,
     inputs: &Inputs<'_>,
-    unit: Option<Unit>,
+    unit: Option<&mut Unit<'_>>,
     epilogue: &mut Epilogue<'_>,
 ) {
     if let Some(unit) = unit {
@@ -203,10 +203,9 @@ fn blocks<P: Broadcast, const V: usize>(
     vector: P::Vector,
     panel: &Panel<'_, P>,
     inputs: &Inputs<'_>,
-    unit: Unit,
+    unit: &mut Unit<'_>,
     epilogue: &mut Epilogue<'_>,
 ) {
-    let mut block = [[0; BLOCK_OUTPUTS]; BLOCK_ROWS];
     for rows in equal_parts(inputs.rows, unit.rows) {
         let of_block = Rows {
             bytes: &inputs.bytes[rows.start * inputs.stride..],
@@ -214,8 +213,8 @@ fn blocks<P: Broadcast, const V: usize>(
             count: rows.len(),
             groups: panel.groups,
         };
-        let groups = (unit.multiply)(panel.weights[0], V, &of_block, &mut block);
-        let begun = (groups > 0).then_some(Begun { block: &block, first: rows.start, groups });
+        let groups = (unit.multiply)(panel.weights[0], V, &of_block, unit.block);
+        let begun = (groups > 0).then_some(Begun { block: unit.block, first: rows.start, groups });
         for tile_rows in equal_parts(rows.len(), P::ROWS) {
             let tile_rows = rows.start + tile_rows.start..rows.start + tile_rows.end;
             let part = Part { rows: tile_rows, next: &[], begun };
