@@ -4,23 +4,21 @@ mod common;
 
 use std::path::PathBuf;
 
-use common::{Placed, Rng, bits, random_graph, random_input, random_model, seal};
+use common::{Placed, Rng, bits, cases, random_graph, random_input, random_model, seal};
 use signfold::layers::{Activation, Bias, Dense, DenseInput, Layer, Pointwise, Quantize, Softmax};
 use signfold::quant::{Int8, QuantParams};
 use signfold::{
     Element, ErrorKind, MAX_LAYERS, MAX_NAME_BYTES, Model, TensorType, Values, WeightLayout,
 };
 
-const SEEDS: u64 = 400;
-
 /// The seeds of models whose files are no longer than this.
 fn small_models(bytes: usize) -> impl Iterator<Item = u64> {
-    (0..SEEDS).filter(move |&seed| random_model(seed).write().len() <= bytes)
+    (0..400).filter(move |&seed| random_model(seed).write().len() <= bytes)
 }
 
 #[test]
 fn random_models_are_read_back() {
-    for seed in 0..SEEDS {
+    for seed in 0..2 * cases() {
         let model = random_model(seed);
         let file = model.write();
         assert_eq!(file.len() % 64, 0);
@@ -77,7 +75,7 @@ fn every_accepted_file_has_its_own_meaning() {
 
 #[test]
 fn weights_stay_where_they_are() {
-    for seed in 0..SEEDS {
+    for seed in 0..2 * cases() {
         let file = Placed::new(&random_model(seed).write(), 0);
         let range = file.bytes().as_ptr_range();
         let inside = |start: *const u8| range.contains(&start);
@@ -118,7 +116,7 @@ fn weights_stay_where_they_are() {
 
 #[test]
 fn any_alignment_reads_the_same_model() {
-    for seed in 0..SEEDS {
+    for seed in 0..2 * cases() {
         let model = random_model(seed);
         let file = Placed::new(&model.write(), 1 + seed as usize % 63);
         assert_eq!(Model::read(file.bytes()).unwrap(), model, "seed {seed}");
