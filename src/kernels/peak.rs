@@ -44,6 +44,7 @@ impl<P: Broadcast, const R: usize, const V: usize> Op<P::Vector> for Peak<P, R, 
         for _ in 0..self.rounds {
             // Inputs are read anew each time, as a kernel must; loads have ports of their own.
             let inputs = black_box(&inputs);
+            // By number, which unrolls early enough for the sums to stay in registers.
             for r in 0..R {
                 let inputs = P::broadcast(vector, &inputs[r]);
                 for v in 0..V {
@@ -82,10 +83,10 @@ impl<V: Vector> Op<V> for Read<'_> {
         let stream = |i: usize| values[i * quarter..][..quarter].chunks_exact(2 * V::LANES);
         let mut sums = [vector.int(0); 8];
         for (((a, b), c), d) in stream(0).zip(stream(1)).zip(stream(2)).zip(stream(3)) {
-            for (i, values) in [a, b, c, d].into_iter().enumerate() {
-                sums[2 * i] = vector.add(sums[2 * i], vector.load_int(values));
-                let second = vector.load_int(&values[V::LANES..]);
-                sums[2 * i + 1] = vector.add(sums[2 * i + 1], second);
+            let streams = [a, b, c, d];
+            for i in 0..8 {
+                let values = &streams[i / 2][i % 2 * V::LANES..];
+                sums[i] = vector.add(sums[i], vector.load_int(values));
             }
         }
         let mut sum = sums[0];
