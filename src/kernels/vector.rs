@@ -254,8 +254,11 @@ pub(crate) trait Product: Copy {
     /// As many groups of inputs.
     type Inputs: Copy;
 
-    /// Brings one vector's weights into the form that [`Product::weights`] loads.
-    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]);
+    /// Brings one vector's weights into the form that [`Product::weights`] loads: unless it says
+    /// otherwise, as they are.
+    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
+        packed.copy_from_slice(bytemuck::cast_slice(weights));
+    }
 
     fn weights(vector: Self::Vector, packed: &[u8]) -> Self::Weights;
     /// `sums + weights * inputs`, the 4 products of each lane added up; sums wrap around.

@@ -55,10 +55,6 @@ macro_rules! product {
             type Weights = [int32x4_t; 2];
             type Inputs = [$inputs; 2];
 
-            fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-                packed.copy_from_slice(bytemuck::cast_slice(weights));
-            }
-
             #[inline(always)]
             fn weights(pair: Pair<V128<DotProd>>, packed: &[u8]) -> [int32x4_t; 2] {
                 pair.load_groups(packed)

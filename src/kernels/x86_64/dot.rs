@@ -32,10 +32,6 @@ impl<V: DotBytes> Product for Dot<V> {
     type Weights = V::Int;
     type Inputs = V::Int;
 
-    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        packed.copy_from_slice(bytemuck::cast_slice(weights));
-    }
-
     #[inline(always)]
     fn weights(vector: V, packed: &[u8]) -> V::Int {
         vector.load_groups(packed)
@@ -47,10 +43,28 @@ impl<V: DotBytes> Product for Dot<V> {
     }
 }
 
-impl<V: DotBytes> Broadcast for Dot<V> {
-    const VECTORS: usize = 2;
+impl<V: DotBytes> AsStored for Dot<V> {
     const ROWS: usize = V::ROWS;
     const IN_FLIGHT: usize = 10;
+    const DIRECT_ROWS: usize = V::DIRECT_ROWS;
+}
+
+/// A product that takes inputs as they are stored, and its tiles.
+pub(super) trait AsStored:
+    Product<Inputs = <<Self as Product>::Vector as Vector>::Int>
+{
+    /// [`Broadcast::ROWS`]
+    const ROWS: usize;
+    /// [`Broadcast::IN_FLIGHT`]
+    const IN_FLIGHT: usize;
+    /// [`Direct::ROWS`]
+    const DIRECT_ROWS: usize;
+}
+
+impl<P: AsStored> Broadcast for P {
+    const VECTORS: usize = 2;
+    const ROWS: usize = <P as AsStored>::ROWS;
+    const IN_FLIGHT: usize = <P as AsStored>::IN_FLIGHT;
 
     type Group = [u8; GROUP];
 
@@ -59,16 +73,16 @@ impl<V: DotBytes> Broadcast for Dot<V> {
     }
 
     #[inline(always)]
-    fn broadcast(vector: V, &group: &[u8; GROUP]) -> V::Int {
+    fn broadcast(vector: P::Vector, &group: &[u8; GROUP]) -> P::Inputs {
         vector.int(i32::from_le_bytes(group))
     }
 }
 
-impl<V: DotBytes> Direct for Dot<V> {
-    const ROWS: usize = V::DIRECT_ROWS;
+impl<P: AsStored> Direct for P {
+    const ROWS: usize = P::DIRECT_ROWS;
 
     #[inline(always)]
-    fn inputs(_: V, groups: V::Int) -> V::Int {
+    fn inputs(_: P::Vector, groups: P::Inputs) -> P::Inputs {
         groups
     }
 }

@@ -8,7 +8,8 @@
 
 use core::marker::PhantomData;
 
-use crate::kernels::vector::{Broadcast, Direct, Product, Vector};
+use super::dot::AsStored;
+use crate::kernels::vector::{Broadcast, Product, Vector};
 use crate::kernels::{GROUP, Technique};
 
 /// Vectors of unsigned bytes that can be multiplied with vectors of signed ones, and what suits them.
@@ -81,30 +82,10 @@ impl<V: UnsignedBySigned> Product for Positive<V> {
     }
 }
 
-impl<V: UnsignedBySigned> Broadcast for Positive<V> {
-    const VECTORS: usize = 2;
+impl<V: UnsignedBySigned> AsStored for Positive<V> {
     const ROWS: usize = V::ROWS;
     const IN_FLIGHT: usize = V::IN_FLIGHT;
-
-    type Group = [u8; GROUP];
-
-    fn group(inputs: [u8; GROUP]) -> ([u8; GROUP], i32) {
-        (inputs, 0)
-    }
-
-    #[inline(always)]
-    fn broadcast(vector: V, &group: &[u8; GROUP]) -> V::Int {
-        vector.int(i32::from_le_bytes(group))
-    }
-}
-
-impl<V: UnsignedBySigned> Direct for Positive<V> {
-    const ROWS: usize = V::DIRECT_ROWS;
-
-    #[inline(always)]
-    fn inputs(_: V, groups: V::Int) -> V::Int {
-        groups
-    }
+    const DIRECT_ROWS: usize = V::DIRECT_ROWS;
 }
 
 /// The factors' parts are exchanged, |x| and the sign mask of x against w: half the memory of
@@ -122,10 +103,6 @@ impl<V: SplitRows> Product for PositiveInputs<V> {
     type Weights = V::Int;
     /// |x|, and the mask of its sign.
     type Inputs = (V::Int, V::Int);
-
-    fn pack(weights: &[[i8; GROUP]], packed: &mut [u8]) {
-        packed.copy_from_slice(bytemuck::cast_slice(weights));
-    }
 
     #[inline(always)]
     fn weights(vector: V, packed: &[u8]) -> V::Int {
